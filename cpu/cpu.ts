@@ -1,0 +1,282 @@
+/**
+ * One logical processor: typed access to its block of registers, memory as its instructions see it, and the
+ * one way in which a fault or VM exit unwinds out of TypeScript slow paths.
+ */
+import type { PhysicalMemory } from '../memory/physical-memory';
+import { CPU_BLOCKS, CPU_BLOCK_SIZE, R, S, seg, gprOffset, xmmOffset } from './layout';
+import { NO_REGISTER, RIP_BASE, Segment, type CodeSize, type Insn } from './decoder/insn';
+import { EventType, Sensitive, type CpuEvent, type CpuProfile, type InterruptController, type Interception, type NestedTranslation, type PortSpace } from './interfaces';
+import { arithmeticFlags, setArithmeticFlags, ARITHMETIC_FLAGS } from './flags';
+import { Mmu, Access } from './mmu';
+import { rangesOf } from './segment-ranges';
+
+export const Vector = { DE: 0, DB: 1, NMI: 2, BP: 3, OF: 4, BR: 5, UD: 6, NM: 7, DF: 8, TS: 10, NP: 11, SS: 12, GP: 13, PF: 14, MF: 16, AC: 17, MC: 18, XM: 19, VE: 20, CP: 21 } as const;
+
+export const Flag = { CF: 1, PF: 4, AF: 0x10, ZF: 0x40, SF: 0x80, TF: 0x100, IF: 0x200, DF: 0x400, OF: 0x800, IOPL: 0x3000, NT: 0x4000, RF: 0x1_0000, VM: 0x2_0000, AC: 0x4_0000, VIF: 0x8_0000, VIP: 0x10_0000, ID: 0x20_0000 } as const;
+export const Cr0 = { PE: 1, MP: 2, EM: 4, TS: 8, ET: 0x10, NE: 0x20, WP: 0x1_0000, AM: 0x4_0000, NW: 0x2000_0000, CD: 0x4000_0000, PG: 0x8000_0000 } as const;
+export const Cr4 = { VME: 1, PVI: 2, TSD: 4, DE: 8, PSE: 0x10, PAE: 0x20, MCE: 0x40, PGE: 0x80, PCE: 0x100, OSFXSR: 0x200, OSXMMEXCPT: 0x400, UMIP: 0x800, LA57: 0x1000, VMXE: 0x2000, SMXE: 0x4000, FSGSBASE: 0x1_0000, PCIDE: 0x2_0000, OSXSAVE: 0x4_0000, SMEP: 0x10_0000, SMAP: 0x20_0000, PKE: 0x40_0000, CET: 0x80_0000 } as const;
+export const Efer = { SCE: 1, LME: 0x100, LMA: 0x400, NXE: 0x800, SVME: 0x1000, LMSLE: 0x2000, FFXSR: 0x4000 } as const;
+
+/** What a processor does when it is not executing. Values as in the VMCS activity-state field. */
+export enum Activity { Active = 0, Halted = 1, Shutdown = 2, WaitForSipi = 3 }
+
+/**
+ * Thrown (this one object, preallocated) to unwind TypeScript slow paths out of an instruction: `cpu.fault` holds the exception
+ * to deliver, or a VM exit has already replaced the state. Caught where compiled code calls TypeScript.
+ */
+export const UNWIND: { readonly unwind: true } = Object.freeze({ unwind: true as const });
+
+const MASK64 = (1n << 64n) - 1n;
+
+/** Events an observer may hear of; every hook may be absent. */
+export interface CpuObserver {
+  /** An opcode that this model does not implement raised #UD. */
+  unimplemented?(cpu: Cpu, insn: Insn): void;
+  /** An event is delivered through the IDT. */
+  deliver?(cpu: Cpu, event: CpuEvent): void;
+}
+
+export class Cpu {
+  /** Host address of this processor's block (layout.ts). */
+  readonly base: number;
+  readonly u8: Uint8Array;
+  readonly u16: Uint16Array;
+  readonly u32: Uint32Array;
+  readonly i32: Int32Array;
+  readonly u64: BigUint64Array;
+  readonly mmu: Mmu;
+
+  interception: Interception | undefined;
+  nested: NestedTranslation | undefined;
+  interrupts: InterruptController | undefined;
+  ports: PortSpace | undefined;
+  observer: CpuObserver = {};
+
+  /** The instruction being executed by a TypeScript handler. */
+  insn!: Insn;
+  /** The exception to deliver after an unwind; undefined when a VM exit (or a retry) unwound. */
+  fault: CpuEvent | undefined;
+  activity = Activity.Active;
+  /** NMI edge waiting; NMIs blocked until IRET. */
+  nmiPending = false;
+  nmiBlocked = false;
+  /** Instruction count at which STI / MOV SS blocking is in force (until one more instruction retires), or -1. */
+  shadowAt = -1;
+  shadowByMovSs = false;
+  /** #DB conditions collected for the next boundary, as DR6 bits (pending debug exceptions). */
+  pendingDebug = 0;
+  /** CS.L / CS.D of the code running now. */
+  codeSize: CodeSize = 16;
+  /** EFER.LMA. */
+  longMode = false;
+  /** Set by anything that may have made an interrupt deliverable or moved a deadline: the step loop re-evaluates before the next instruction. */
+  attention = false;
+
+  constructor(
+    readonly memory: PhysicalMemory,
+    readonly profile: CpuProfile,
+    readonly index = 0,
+  ) {
+    this.base = CPU_BLOCKS + index * CPU_BLOCK_SIZE;
+    this.u8 = memory.u8;
+    this.u16 = memory.u16;
+    this.u32 = memory.u32;
+    this.i32 = memory.i32;
+    this.u64 = memory.u64;
+    this.set64(R.MASK16, 0xffffn);
+    this.set64(R.MASK32, 0xffff_ffffn);
+    this.set64(R.MASK64, MASK64);
+    this.mmu = new Mmu(this);
+  }
+
+  // ---- words of the block; offsets are R.* (bytes) ----
+
+  get32(offset: number): number { return this.u32[(this.base + offset) >>> 2]; }
+  set32(offset: number, value: number): void { this.u32[(this.base + offset) >>> 2] = value; }
+  get64(offset: number): bigint { return this.u64[(this.base + offset) >>> 3]; }
+  /** Stores the low 64 bits of `value`. */
+  set64(offset: number, value: bigint): void { this.u64[(this.base + offset) >>> 3] = value; }
+  /** A 64-bit word as a JS number; exact below 2^53 (physical addresses). */
+  getNumber(offset: number): number { const i = (this.base + offset) >>> 2; return this.u32[i] + this.u32[i + 1] * 0x1_0000_0000; }
+
+  // ---- general registers; numbers as in Insn (16-19: AH CH DH BH) ----
+
+  gpr(r: number): bigint { return this.u64[(this.base + r * 8) >>> 3]; }
+  setGpr(r: number, value: bigint): void { this.u64[(this.base + r * 8) >>> 3] = value; }
+  gpr32(r: number): number { return this.u32[(this.base + r * 8) >>> 2]; }
+  /** Writes the low half and clears the upper, as a 32-bit destination does. */
+  setGpr32(r: number, value: number): void { const i = (this.base + r * 8) >>> 2; this.u32[i] = value; this.u32[i + 1] = 0; }
+  gpr16(r: number): number { return this.u16[(this.base + r * 8) >>> 1]; }
+  setGpr16(r: number, value: number): void { this.u16[(this.base + r * 8) >>> 1] = value; }
+  gpr8(r: number): number { return this.u8[this.base + gprOffset(r)]; }
+  setGpr8(r: number, value: number): void { this.u8[this.base + gprOffset(r)] = value; }
+  /** Reads `size` bits, zero-extended. */
+  gprSized(r: number, size: number): bigint {
+    return size === 64 ? this.gpr(r) : BigInt(size === 32 ? this.gpr32(r) : size === 16 ? this.gpr16(r) : this.gpr8(r));
+  }
+  /** Writes with the x86 rules: 32 bits clear the upper half, 16 and 8 leave the rest. */
+  setGprSized(r: number, size: number, value: bigint): void {
+    if (size === 64) this.setGpr(r, value);
+    else if (size === 32) this.setGpr32(r, Number(value & 0xffff_ffffn));
+    else if (size === 16) this.setGpr16(r, Number(value & 0xffffn));
+    else this.setGpr8(r, Number(value & 0xffn));
+  }
+  xmm(r: number): number { return this.base + xmmOffset(r); }
+
+  // ---- frequently tested state ----
+
+  get cpl(): number { return this.get32(R.CPL); }
+  get cr0(): number { return this.get32(R.CR0); }
+  get cr4(): number { return this.get32(R.CR4); }
+  get efer(): number { return this.get32(R.EFER); }
+  get protectedMode(): boolean { return (this.cr0 & Cr0.PE) !== 0; }
+  get v86(): boolean { return (this.get32(R.RFLAGS_SYSTEM) & Flag.VM) !== 0; }
+  get iopl(): number { return (this.get32(R.RFLAGS_SYSTEM) >>> 12) & 3; }
+  get interruptsEnabled(): boolean { return (this.get32(R.RFLAGS_SYSTEM) & Flag.IF) !== 0; }
+  get guestMode(): boolean { return this.interception !== undefined && this.interception.guestMode; }
+
+  get rip(): bigint { return this.get64(R.RIP); }
+  /** Where execution goes on. Handlers of block-ending instructions find R.RIP at the next instruction and may change it. */
+  set rip(value: bigint) { this.set64(R.RIP, value); }
+
+  // ---- flags ----
+
+  /** All of RFLAGS, arithmetic flags evaluated. */
+  rflags(): number {
+    return (this.get32(R.RFLAGS_SYSTEM) | arithmeticFlags(this)) >>> 0;
+  }
+  /** Loads RFLAGS as given (bit 1 forced to 1): no permission rules here. */
+  setRflags(value: number): void {
+    const old = this.get32(R.RFLAGS_SYSTEM);
+    this.set32(R.RFLAGS_SYSTEM, ((value & ~ARITHMETIC_FLAGS & 0x003f_ffff) | 2) >>> 0);
+    setArithmeticFlags(this, value);
+    if ((old & Flag.AC) !== 0 && (value & Flag.AC) === 0) this.mmu.smapEnforcedAgain();
+    if ((~old & value & Flag.IF) !== 0 || (value & Flag.TF) !== 0) this.attention = true;
+  }
+  /** Replaces the arithmetic flags only. */
+  setArithmetic(value: number): void { setArithmeticFlags(this, value); }
+
+  // ---- time ----
+
+  /** Instructions retired when compiled code last returned to the step loop, with BUDGET accounted for. */
+  retiredBase = 0;
+  /** Budget given out at retiredBase. */
+  budgetGiven = 0;
+  /** Ticks that passed without an instruction (HLT), or instructions that take no time (negative). */
+  skew = 0;
+  /** Instructions retired, exact inside an instruction too. */
+  retired(): number {
+    return this.retiredBase + (this.budgetGiven - this.i32[(this.base + R.BUDGET) >>> 2]) + this.indexInBlock();
+  }
+  /** Virtual time in ticks (nanoseconds). */
+  now(): number { return this.retired() + this.skew; }
+  /** Supplied by the step loop: instructions of the current block before the current one, not yet charged. */
+  indexInBlock: () => number = () => 0;
+  /** Supplied by the step loop: puts R.RIP at the start of the current instruction and charges what precedes it. Idempotent. */
+  materialize: () => void = () => {};
+  /** Supplied by the step loop: takes materialize() back, because the instruction goes on after all. */
+  dematerialize: () => void = () => {};
+
+  /** Blocking by STI or MOV SS is in force for the instruction about to execute. */
+  inShadow(): boolean { return this.shadowAt === this.retired(); }
+
+  // ---- faults and exits ----
+
+  /** Ends the current instruction with a fault: registers are as before it. */
+  raise(vector: number, errorCode?: number, payload = 0n): never {
+    this.fault = { vector, type: EventType.HardwareException, errorCode, payload, length: 0 };
+    throw UNWIND;
+  }
+  raiseEvent(event: CpuEvent): never {
+    this.fault = event;
+    throw UNWIND;
+  }
+  /** #GP(0). */
+  gp(errorCode = 0): never { return this.raise(Vector.GP, errorCode); }
+  ud(): never { return this.raise(Vector.UD); }
+  /** Leaves the instruction because a VM exit replaced the state. */
+  unwind(): never {
+    this.fault = undefined;
+    throw UNWIND;
+  }
+  /** In guest mode: lets the hypervisor's controls turn the instruction into a VM exit (then does not return). */
+  intercept(what: Sensitive, operand = 0, value = 0n): void {
+    const x = this.interception;
+    if (x === undefined || !x.guestMode) return;
+    this.materialize();
+    if (x.instruction(what, operand, value)) this.unwind();
+    this.dematerialize();
+  }
+  requireCpl0(): void { if (this.cpl !== 0) this.gp(); }
+
+  // ---- segments ----
+
+  selector(s: number): number { return this.get32(seg(s, S.SELECTOR)) & 0xffff; }
+  segmentBase(s: number): bigint { return this.get64(seg(s, S.BASE)); }
+  segmentLimit(s: number): number { return this.get32(seg(s, S.LIMIT)); }
+  segmentAccess(s: number): number { return this.get32(seg(s, S.ACCESS)); }
+  /** Loads a segment register's cache; call modeChanged() after CS, SS or a mode bit changed. */
+  setSegment(s: number, selector: number, access: number, limit: number, base: bigint): void {
+    this.set32(seg(s, S.SELECTOR), selector & 0xffff);
+    this.set32(seg(s, S.ACCESS), access);
+    this.set32(seg(s, S.LIMIT), limit);
+    this.set64(seg(s, S.BASE), base);
+    rangesOf(this, s);
+  }
+
+  /** Re-derives codeSize, segment ranges and the jump key after CR0.PE, EFER.LMA, RFLAGS.VM, CPL or CS changed. */
+  modeChanged(): void {
+    this.longMode = (this.efer & Efer.LMA) !== 0;
+    const cs = this.segmentAccess(Segment.CS);
+    this.codeSize = this.longMode && (cs & 0x2000) !== 0 ? 64 : (cs & 0x4000) !== 0 ? 32 : 16;
+    this.set64(R.CODE_BASE, this.codeSize === 64 ? 0n : this.segmentBase(Segment.CS));
+    this.set64(R.STACK_MASK, this.codeSize === 64 ? MASK64 : (this.segmentAccess(Segment.SS) & 0x4000) !== 0 ? 0xffff_ffffn : 0xffffn);
+    for (let s = 0; s < 6; s++) rangesOf(this, s);
+    this.mmu.contextChanged();
+  }
+
+  // ---- operands of TypeScript handlers ----
+
+  /** Offset of the memory operand in its segment, wrapped to the address size. */
+  offsetOf(i: Insn): bigint {
+    let a = BigInt(i.disp);
+    if (i.base === RIP_BASE) a += this.nextRip();
+    else if (i.base !== NO_REGISTER) a += this.gpr(i.base);
+    if (i.index !== NO_REGISTER) a += this.gpr(i.index) << BigInt(i.scale);
+    return BigInt.asUintN(i.addressSize, a);
+  }
+  /** RIP of the current instruction (insn) and of the one behind it, as offsets in CS. */
+  currentRip: () => bigint = () => this.rip;
+  nextRip(): bigint { return BigInt.asUintN(64, this.currentRip() + BigInt(this.insn.length)); }
+
+  /** Linear address of [offset, offset+bytes) in segment `s` after limit, type and canonicality checks (#GP(0), #SS(0)). */
+  linear(s: number, offset: bigint, bytes: number, write: boolean): bigint {
+    const last = offset + BigInt(bytes - 1);
+    const low = this.get64(seg(s, write ? S.WRITE_LOW : S.READ_LOW));
+    const high = this.get64(seg(s, write ? S.WRITE_HIGH : S.READ_HIGH));
+    if (offset < low || last > high) this.raise(s === Segment.SS ? Vector.SS : Vector.GP, 0);
+    if (this.codeSize !== 64) return BigInt.asUintN(32, this.segmentBase(s) + offset);
+    const linear = BigInt.asUintN(64, (s >= Segment.FS ? this.segmentBase(s) : 0n) + offset);
+    if (!this.mmu.canonical(linear)) this.raise(s === Segment.SS ? Vector.SS : Vector.GP, 0);
+    return linear;
+  }
+  linearOf(i: Insn, bytes: number, write: boolean): bigint { return this.linear(i.segment, this.offsetOf(i), bytes, write); }
+
+  /** Reads / writes 1, 2, 4 or 8 bytes at a linear address with the current privilege (or access: Access.Supervisor for implicit ones). */
+  readLinear(linear: bigint, bytes: number, access: number = Access.Read): bigint { return this.mmu.read(linear, bytes, access); }
+  writeLinear(linear: bigint, bytes: number, value: bigint, access: number = Access.Write): void { this.mmu.write(linear, bytes, value, access); }
+
+  /** r/m operand number 1 (`dst`) or 2 (`src`) of `size` bits, zero-extended. */
+  readOperand(which: 0 | 1, size = this.insn.size): bigint {
+    const i = this.insn;
+    const kind = i.form[which];
+    if (kind === 'm') return this.readLinear(this.linearOf(i, size / 8, false), size / 8);
+    if (kind === 'i') return BigInt.asUintN(size, BigInt(i.imm));
+    return this.gprSized(which === 0 ? i.dst : i.src, size);
+  }
+  writeOperand(which: 0 | 1, value: bigint, size = this.insn.size): void {
+    const i = this.insn;
+    if (i.form[which] === 'm') this.writeLinear(this.linearOf(i, size / 8, true), size / 8, BigInt.asUintN(size, value));
+    else this.setGprSized(which === 0 ? i.dst : i.src, size, value);
+  }
+}

@@ -1,0 +1,537 @@
+/**
+ * The step loop of one processor: finds code, runs it, and between instructions takes care of everything the architecture puts
+ * there: interrupts, timers, traps, windows of a hypervisor. Compiled code leaves by Status; this file is the only place that reads it.
+ *
+ * Exactness: compiled code runs only while the budget up to the next event is at least MAX_BLOCK; the rest is single-stepped.
+ * So every event lands at the same instruction count whatever the block shapes, cache contents or tier.
+ */
+import type { Scheduler } from '../devices/bus';
+import { codeBreakpoint, codeBreakpointsArmed } from './debug';
+import { CodeCache } from './code-cache';
+import { Activity, Flag, UNWIND, Vector, type Cpu } from './cpu';
+import { decode } from './decoder/decode';
+import { Segment, type Insn } from './decoder/insn';
+import { deliverEvent } from './exceptions';
+import { EventType } from './interfaces';
+import { JUMP_CACHE, R, RECORDS, SEGMENT_STRIDE } from './layout';
+import { Access } from './mmu';
+import { Interpreter } from './stage/interpreter';
+import { MAX_BLOCK, Status } from './stage/record';
+import { jumpIndex } from './stage/stage';
+import { SYSTEM_INSTRUCTIONS } from './system/instructions';
+
+/** Why run() returned. */
+export type RunStop =
+  /** Virtual time reached the limit. */
+  | 'limit'
+  /** A gate was reached: R.RIP is at it. */
+  | 'gate'
+  /** Halted, and nothing is scheduled that could wake the processor. */
+  | 'idle'
+  /** Shutdown (triple fault). */
+  | 'shutdown'
+  /** stop() was called. */
+  | 'stopped';
+
+const TWO32 = 0x1_0000_0000;
+const LARGEST_BUDGET = 0x4000_0000;
+const MAX_INSTRUCTION = 15;
+/** DR6.BS: a single-step trap. */
+const DR6_BS = 0x4000;
+
+export class Engine {
+  readonly interpreter: Interpreter;
+  readonly code: CodeCache;
+  /** Host-physical addresses at which root-mode execution stops (see the hypervisor's root program). */
+  readonly gates = new Set<number>();
+  /**
+   * Root mode is played by TypeScript between gates: its few machine instructions take no time, and only guest instructions count.
+   */
+  hosted = false;
+  private stopRequested = false;
+  private currentRecord = 0;
+  private materialized = false;
+  private savedRipLow = 0;
+  private savedRipHigh = 0;
+  private readonly cpu: Cpu;
+  private readonly state: number;
+  /** Small translation cache for instruction fetches: linear page, context, host page. */
+  private readonly fetchTags = new Float64Array(1024);
+  private readonly fetchHosts = new Float64Array(1024);
+  slowSteps = 0;
+  lookups = 0;
+
+  constructor(
+    cpu: Cpu,
+    readonly scheduler: Scheduler,
+  ) {
+    this.cpu = cpu;
+    this.state = cpu.base >>> 2;
+    this.interpreter = new Interpreter(cpu.memory.memory, {
+      translate: (_cpu, record, low, high, flags) => this.slowAccess(record, low, high, flags),
+      system: (_cpu, record) => this.system(record),
+      divide: (_cpu, divisor, signed) => this.divide(divisor, signed !== 0),
+    });
+    this.code = new CodeCache(cpu.memory, this.interpreter, (op) => SYSTEM_INSTRUCTIONS[op]?.endsBlock, (name) => cpu.profile.has(name));
+    this.code.onFrameBecameCode = (host) => cpu.mmu.frameBecameCode(host);
+    this.code.onFlush = () => cpu.mmu.clearJumpCache();
+    cpu.mmu.mayWriteQuietly = (physical, bytes) => this.code.untouched(physical, bytes);
+    cpu.mmu.faultOfNonCanonical = () => this.vectorOfNonCanonical();
+    cpu.mmu.onFetchFlush = () => this.fetchTags.fill(-1);
+    this.fetchTags.fill(-1);
+    cpu.indexInBlock = () => (this.currentRecord !== 0 && !this.materialized ? this.code.indexInBlock(this.currentRecord) : 0);
+    cpu.materialize = () => this.materialize();
+    cpu.dematerialize = () => this.dematerialize();
+    cpu.currentRip = () => this.currentRip();
+    scheduler.onChange = () => void (cpu.attention = true);
+  }
+
+  /** Makes run() return at the next instruction boundary. */
+  stop(): void {
+    this.stopRequested = true;
+    this.cpu.attention = true;
+  }
+
+  // ---- the loop ----
+
+  /** Runs until virtual time `limit` (ticks) or something that only the caller can deal with. */
+  run(limit: number): RunStop {
+    const cpu = this.cpu;
+    for (;;) {
+      if (this.stopRequested) {
+        this.stopRequested = false;
+        return 'stopped';
+      }
+      let now = cpu.now();
+      if (this.scheduler.next <= now) this.scheduler.run(now);
+      cpu.attention = false;
+      if (this.boundary(now)) continue;
+      if (cpu.activity !== Activity.Active) {
+        const stop = this.sleep(limit);
+        if (stop !== undefined) return stop;
+        continue;
+      }
+      now = cpu.now();
+      if (now >= limit) return 'limit';
+      const deadline = Math.min(limit, this.scheduler.next, this.extensionDeadline());
+      const budget = Math.min(deadline - now, LARGEST_BUDGET);
+      const stop = budget < MAX_BLOCK || this.mustStep() ? this.step() : this.runBlocks(budget);
+      if (stop !== undefined) return stop;
+    }
+  }
+
+  private extensionDeadline(): number {
+    const x = this.cpu.interception;
+    return x !== undefined && x.guestMode ? x.deadline : Infinity;
+  }
+
+  /** Traps or blocked events make every instruction boundary interesting. */
+  private mustStep(): boolean {
+    const cpu = this.cpu;
+    if ((cpu.get32(R.RFLAGS_SYSTEM) & (Flag.TF | Flag.RF)) !== 0) return true;
+    if (codeBreakpointsArmed(cpu)) return true;
+    if (cpu.inShadow() && (cpu.nmiPending || (cpu.interrupts !== undefined && cpu.interrupts.pending()) || cpu.pendingDebug !== 0)) return true;
+    const x = cpu.interception;
+    return x !== undefined && x.attention;
+  }
+
+  private runBlocks(budget: number): RunStop | undefined {
+    const cpu = this.cpu;
+    const i32 = cpu.i32;
+    const budgetWord = this.state + R.BUDGET / 4;
+    let record = this.lookup();
+    if (record <= 0) return record === 0 ? this.afterUnwind() : this.gateOrStep(record);
+    const wasGuest = cpu.guestMode;
+    cpu.budgetGiven = budget;
+    i32[budgetWord] = budget;
+    for (;;) {
+      const status = this.interpreter.run(cpu.base, record);
+      if (status === Status.Link || status === Status.Lookup) {
+        const from = status === Status.Link ? cpu.u32[this.state + R.EXIT_RECORD / 4] : 0;
+        record = this.lookup();
+        if (record > 0) {
+          if (from !== 0 && this.linkable(from, record)) this.code.link(from, record);
+          continue;
+        }
+        this.settle(wasGuest);
+        return record === 0 ? this.afterUnwind() : this.gateOrStep(record);
+      }
+      if (status !== Status.Budget && status !== Status.Attention) this.unwound(status);
+      this.settle(wasGuest);
+      if (status !== Status.Budget && status !== Status.Attention) return this.afterUnwind();
+      return undefined;
+    }
+  }
+
+  /** Accounts for what compiled code used of its budget. */
+  private settle(wasGuest: boolean): void {
+    const cpu = this.cpu;
+    const used = cpu.budgetGiven - cpu.i32[this.state + R.BUDGET / 4];
+    cpu.budgetGiven = 0;
+    cpu.i32[this.state + R.BUDGET / 4] = 0;
+    if (!this.hosted || wasGuest) cpu.retiredBase += used;
+    this.currentRecord = 0;
+    this.materialized = false;
+  }
+
+  /** Compiled code stopped inside an instruction: makes the state that of its start, and turns its complaint into cpu.fault. */
+  private unwound(status: Status): void {
+    const cpu = this.cpu;
+    const record = cpu.u32[this.state + R.EXIT_RECORD / 4];
+    if (status !== Status.Unwound) {
+      this.currentRecord = record;
+      const segment = this.code.segmentOf(record);
+      const stack = status === Status.SegmentFault && (segment < 0 || segment === R.SEGMENTS + Segment.SS * SEGMENT_STRIDE);
+      const vector = status === Status.DivideError ? Vector.DE : stack ? Vector.SS : Vector.GP;
+      cpu.fault = { vector, type: EventType.HardwareException, errorCode: vector === Vector.DE ? undefined : 0, payload: 0n, length: 0 };
+    }
+    this.materialize();
+  }
+
+  /** After an instruction (or a fetch) that did not complete: a slow step, the delivery of its fault, or nothing (VM exit). */
+  private afterUnwind(): RunStop | undefined {
+    const cpu = this.cpu;
+    if (cpu.mmu.slowStepWanted) {
+      cpu.mmu.slowStepWanted = false;
+      cpu.fault = undefined;
+      return this.step();
+    }
+    const fault = cpu.fault;
+    cpu.fault = undefined;
+    if (fault !== undefined) deliverEvent(cpu, fault);
+    return undefined;
+  }
+
+  private linkable(from: number, to: number): boolean {
+    return (from & 0x1f) === 0 && to >= RECORDS && this.samePage && this.code.targetOffset(from) >= 0 && this.code.targetOffset(from) < 4096;
+  }
+
+  // ---- finding code ----
+
+  /** The last lookup stayed in the page it came from and found a cached block. */
+  private samePage = false;
+  private static readonly GATE = -1;
+  private static readonly STEP = -2;
+
+  /** Record of the code at R.RIP; 0 when the fetch faulted (cpu.fault), GATE, or STEP when it must be single-stepped. Sets PAGE_BASE. */
+  private lookup(): number {
+    const cpu = this.cpu;
+    this.lookups++;
+    const u32 = cpu.u32;
+    const s = this.state;
+    let low = (u32[s + R.RIP / 4] + u32[s + R.CODE_BASE / 4]) | 0;
+    let high = u32[s + R.RIP / 4 + 1];
+    if (cpu.codeSize !== 64) {
+      high = 0;
+      if (u32[s + R.RIP / 4] > cpu.segmentLimit(Segment.CS)) {
+        cpu.fault = { vector: Vector.GP, type: EventType.HardwareException, errorCode: 0, payload: 0n, length: 0 };
+        return 0;
+      }
+    } else if ((high << 16) >> 16 !== (high | 0)) {
+      cpu.fault = { vector: Vector.GP, type: EventType.HardwareException, errorCode: 0, payload: 0n, length: 0 };
+      return 0;
+    } else low = u32[s + R.RIP / 4] | 0;
+    let host: number;
+    try {
+      host = this.fetchHost(low, high);
+    } catch (e) {
+      if (e !== UNWIND) throw e;
+      return 0;
+    }
+    const previousPage = u32[s + R.PAGE_BASE / 4];
+    this.samePage = previousPage === (low & ~0xfff) >>> 0 && u32[s + R.PAGE_BASE / 4 + 1] === high >>> 0;
+    u32[s + R.PAGE_BASE / 4] = low & ~0xfff;
+    u32[s + R.PAGE_BASE / 4 + 1] = high;
+    if (host === 0) return Engine.STEP;
+    if (this.gates.size > 0 && !cpu.guestMode && this.gates.has(cpu.memory.physical(host))) return Engine.GATE;
+    let record = this.code.find(host, cpu.codeSize);
+    if (record === 0) {
+      this.samePage = false;
+      record = this.crossingRecord(low, high, host);
+      if (record <= 0) return record;
+    }
+    const entry = (cpu.base + JUMP_CACHE + jumpIndex(low) * 16) >>> 2;
+    u32[entry] = (low ^ u32[s + R.JUMP_KEY / 4]) >>> 0;
+    u32[entry + 1] = (high ^ u32[s + R.JUMP_KEY / 4 + 1]) >>> 0;
+    u32[entry + 2] = record;
+    cpu.mmu.noteCodePage(low, high);
+    return record;
+  }
+
+  /** Host address of code, 0 outside RAM. Raises page faults. */
+  private fetchHost(low: number, high: number): number {
+    const cpu = this.cpu;
+    const context = cpu.get32(R.CONTEXT);
+    // 36 bits of page number and 12 of context are exact in a double.
+    const tag = ((high & 0xffff) * 0x10_0000 + (low >>> 12)) * 4096 + context;
+    const slot = (low >>> 12) & 1023;
+    if (this.fetchTags[slot] === tag) return this.fetchHosts[slot] + (low & 0xfff);
+    const host = cpu.memory.host(cpu.mmu.translate(low, high, Access.Fetch));
+    if (host !== 0) {
+      this.fetchTags[slot] = tag;
+      this.fetchHosts[slot] = host & ~0xfff;
+    }
+    return host;
+  }
+
+  private crossingRecord(low: number, high: number, host: number): number {
+    const cpu = this.cpu;
+    let insn: Insn;
+    let second: number;
+    try {
+      const nextLow = ((low & ~0xfff) + 0x1000) | 0;
+      second = this.fetchHost(nextLow, nextLow === 0 && cpu.codeSize === 64 ? high + 1 : high);
+      if (second === 0) return Engine.STEP;
+      insn = this.decodeBytes(host, second);
+    } catch (e) {
+      if (e !== UNWIND) throw e;
+      return 0;
+    }
+    return this.code.crossing(insn, host, second, cpu.codeSize);
+  }
+
+  private decodeBytes(host: number, second: number): Insn {
+    const bytes = new Uint8Array(2 * MAX_INSTRUCTION);
+    const first = Math.min(MAX_INSTRUCTION, 4096 - (host & 0xfff));
+    for (let i = 0; i < first; i++) bytes[i] = this.cpu.u8[host + i];
+    for (let i = first; i < MAX_INSTRUCTION + 1; i++) bytes[i] = this.cpu.u8[second + i - first];
+    return decode(bytes, 0, MAX_INSTRUCTION + 1, this.cpu.codeSize)!;
+  }
+
+  private gateOrStep(code: number): RunStop | undefined {
+    return code === Engine.GATE ? 'gate' : this.step();
+  }
+
+  // ---- single steps ----
+
+  /** Fetches and decodes the instruction at R.RIP without the code cache (from devices too). Throws UNWIND on a fetch fault. */
+  fetch(): Insn {
+    const cpu = this.cpu;
+    const bytes = new Uint8Array(MAX_INSTRUCTION + 1);
+    const linear = BigInt.asUintN(cpu.codeSize === 64 ? 64 : 32, cpu.rip + cpu.get64(R.CODE_BASE));
+    let low = Number(linear & 0xffff_ffffn) | 0;
+    let high = Number(linear >> 32n) | 0;
+    let physical = cpu.mmu.translate(low, high, Access.Fetch);
+    for (let n = 0; n < MAX_INSTRUCTION + 1; n++) {
+      bytes[n] = cpu.memory.read8(physical);
+      physical++;
+      low = (low + 1) | 0;
+      if ((low & 0xfff) === 0 && n < MAX_INSTRUCTION) {
+        const known = decode(bytes, 0, n + 1, cpu.codeSize);
+        if (known !== undefined) return known;
+        if (low === 0 && cpu.codeSize === 64) high++;
+        physical = cpu.mmu.translate(low, high, Access.Fetch);
+      }
+    }
+    return decode(bytes, 0, MAX_INSTRUCTION + 1, cpu.codeSize)!;
+  }
+
+  /** Executes exactly one instruction, which may touch devices, change code and cross pages. */
+  step(): RunStop | undefined {
+    const cpu = this.cpu;
+    this.slowSteps++;
+    const armed = codeBreakpointsArmed(cpu);
+    const flagsBefore = cpu.get32(R.RFLAGS_SYSTEM);
+    if (armed && (flagsBefore & Flag.RF) === 0) {
+      const hit = codeBreakpoint(cpu, BigInt.asUintN(64, cpu.rip + cpu.get64(R.CODE_BASE)));
+      if (hit !== 0) {
+        deliverEvent(cpu, { vector: Vector.DB, type: EventType.HardwareException, errorCode: undefined, payload: BigInt(hit), length: 0 });
+        return undefined;
+      }
+    }
+    const found = this.lookup();
+    if (found === 0) return this.afterUnwind();
+    if (found === Engine.GATE) return 'gate';
+    let insn: Insn;
+    try {
+      insn = this.fetch();
+    } catch (e) {
+      if (e !== UNWIND) throw e;
+      return this.afterUnwind();
+    }
+    const offset = (cpu.u32[this.state + R.RIP / 4] + cpu.u32[this.state + R.CODE_BASE / 4]) & 0xfff;
+    const record = this.code.single(insn, offset, cpu.index);
+    const wasGuest = cpu.guestMode;
+    cpu.budgetGiven = 1;
+    cpu.i32[this.state + R.BUDGET / 4] = 1;
+    cpu.mmu.slowStep = true;
+    const status = this.interpreter.run(cpu.base, record);
+    cpu.mmu.slowStep = false;
+    const done = status === Status.Budget || status === Status.Attention;
+    if (!done) this.unwound(status);
+    cpu.mmu.commitStore(done);
+    this.settle(wasGuest);
+    if (!done) return this.afterUnwind();
+    // RF lasts for one instruction, unless that instruction loaded it (IRET).
+    if ((flagsBefore & Flag.RF) !== 0 && insn.op !== 'IRET' && cpu.guestMode === wasGuest) cpu.set32(R.RFLAGS_SYSTEM, cpu.get32(R.RFLAGS_SYSTEM) & ~Flag.RF);
+    if ((flagsBefore & Flag.TF) !== 0 && cpu.guestMode === wasGuest && !BLOCKS_TRAP.has(insn.op)) cpu.pendingDebug |= DR6_BS;
+    return undefined;
+  }
+
+  // ---- between instructions ----
+
+  /** Takes the pending event of highest priority; true when it changed where execution goes on. */
+  private boundary(now: number): boolean {
+    const cpu = this.cpu;
+    const interrupts = cpu.interrupts;
+    const pending = interrupts !== undefined && interrupts.pending();
+    const x = cpu.interception;
+    if (x !== undefined && x.guestMode && (x.attention || pending || cpu.nmiPending || x.deadline <= now)) {
+      if (x.boundary(pending, cpu.nmiPending)) return true;
+    }
+    if (cpu.activity === Activity.Shutdown || cpu.activity === Activity.WaitForSipi) return false;
+    if (cpu.pendingDebug !== 0 && !(cpu.inShadow() && cpu.shadowByMovSs)) {
+      const bits = cpu.pendingDebug;
+      cpu.pendingDebug = 0;
+      deliverEvent(cpu, { vector: Vector.DB, type: EventType.HardwareException, errorCode: undefined, payload: BigInt(bits), length: 0 });
+      return true;
+    }
+    const shadow = cpu.inShadow();
+    if (cpu.nmiPending && !cpu.nmiBlocked && !shadow) {
+      cpu.nmiPending = false;
+      cpu.activity = Activity.Active;
+      deliverEvent(cpu, { vector: Vector.NMI, type: EventType.Nmi, errorCode: undefined, payload: 0n, length: 0 });
+      return true;
+    }
+    if (pending && !shadow && (x !== undefined && x.guestMode ? !x.interruptsBlocked() : cpu.interruptsEnabled)) {
+      cpu.activity = Activity.Active;
+      const vector = interrupts!.acknowledge();
+      deliverEvent(cpu, { vector, type: EventType.ExternalInterrupt, errorCode: undefined, payload: 0n, length: 0 });
+      return true;
+    }
+    return false;
+  }
+
+  /** Halted: jumps to the next event, or says that there is none. */
+  private sleep(limit: number): RunStop | undefined {
+    const cpu = this.cpu;
+    if (cpu.activity === Activity.Shutdown) return 'shutdown';
+    const now = cpu.now();
+    const next = Math.min(this.scheduler.next, this.extensionDeadline());
+    if (next === Infinity && limit === Infinity) return 'idle';
+    if (Math.min(next, limit) > now) cpu.skew += Math.min(next, limit) - now;
+    if (next >= limit) return next === Infinity ? 'idle' : 'limit';
+    return undefined;
+  }
+
+  // ---- called by compiled code ----
+
+  private slowAccess(record: number, low: number, high: number, flags: number): number {
+    this.currentRecord = record;
+    this.materialized = false;
+    try {
+      const host = this.cpu.mmu.slow(low, high, flags);
+      if (host !== 0) this.currentRecord = 0;
+      return host;
+    } catch (e) {
+      if (e !== UNWIND) throw e;
+      return 0;
+    }
+  }
+
+  private system(record: number): number {
+    const cpu = this.cpu;
+    const insn = this.code.insnOf(record);
+    const instruction = SYSTEM_INSTRUCTIONS[insn.op];
+    cpu.insn = insn;
+    this.currentRecord = record;
+    this.materialized = false;
+    const ends = instruction === undefined || instruction.endsBlock;
+    if (ends) this.setRip(this.code.startOffset(record) + insn.length);
+    try {
+      if (instruction === undefined) this.unimplemented(insn);
+      instruction!.execute(cpu, insn);
+    } catch (e) {
+      if (e !== UNWIND) throw e;
+      cpu.u32[this.state + R.EXIT_RECORD / 4] = record;
+      return Status.Unwound;
+    }
+    if (ends && cpu.attention) {
+      cpu.i32[this.state + R.BUDGET / 4] -= this.code.indexInBlock(record) + 1;
+      this.currentRecord = 0;
+      return Status.Attention;
+    }
+    this.currentRecord = 0;
+    return Status.Continue;
+  }
+
+  private unimplemented(insn: Insn): never {
+    if (insn.op === 'TOO_LONG') this.cpu.gp();
+    if (insn.op !== 'UD') this.cpu.observer.unimplemented?.(this.cpu, insn);
+    return this.cpu.ud();
+  }
+
+  private divide(divisor: bigint, signed: boolean): number {
+    const cpu = this.cpu;
+    const d = signed ? BigInt.asIntN(64, divisor) : BigInt.asUintN(64, divisor);
+    if (d === 0n) return 1;
+    const both = (cpu.gpr(2) << 64n) | cpu.gpr(0);
+    const n = signed ? BigInt.asIntN(128, both) : both;
+    const q = n / d;
+    if (signed ? BigInt.asIntN(64, q) !== q : BigInt.asUintN(64, q) !== q) return 1;
+    cpu.setGpr(0, BigInt.asUintN(64, q));
+    cpu.setGpr(2, BigInt.asUintN(64, n % d));
+    return 0;
+  }
+
+  // ---- where we are ----
+
+  /** R.RIP = page base + offset - code base. */
+  private setRip(offset: number): void {
+    const u32 = this.cpu.u32;
+    const s = this.state;
+    const low = u32[s + R.PAGE_BASE / 4] + offset;
+    if (this.cpu.codeSize === 64) {
+      u32[s + R.RIP / 4] = low;
+      u32[s + R.RIP / 4 + 1] = low >= TWO32 ? u32[s + R.PAGE_BASE / 4 + 1] + 1 : u32[s + R.PAGE_BASE / 4 + 1];
+    } else {
+      u32[s + R.RIP / 4] = low - u32[s + R.CODE_BASE / 4];
+      u32[s + R.RIP / 4 + 1] = 0;
+    }
+  }
+
+  private materialize(): void {
+    const record = this.currentRecord !== 0 ? this.currentRecord : 0;
+    if (this.materialized || record === 0) return;
+    this.materialized = true;
+    const cpu = this.cpu;
+    const s = this.state;
+    this.savedRipLow = cpu.u32[s + R.RIP / 4];
+    this.savedRipHigh = cpu.u32[s + R.RIP / 4 + 1];
+    cpu.i32[s + R.BUDGET / 4] -= this.code.indexInBlock(record);
+    this.setRip(this.code.startOffset(record));
+  }
+
+  private dematerialize(): void {
+    if (!this.materialized || this.currentRecord === 0) return;
+    this.materialized = false;
+    const cpu = this.cpu;
+    const s = this.state;
+    cpu.u32[s + R.RIP / 4] = this.savedRipLow;
+    cpu.u32[s + R.RIP / 4 + 1] = this.savedRipHigh;
+    cpu.i32[s + R.BUDGET / 4] += this.code.indexInBlock(this.currentRecord);
+  }
+
+  private currentRip(): bigint {
+    const cpu = this.cpu;
+    if (this.currentRecord === 0 || this.materialized) return cpu.rip;
+    const linear = cpu.get64(R.PAGE_BASE) + BigInt(this.code.startOffset(this.currentRecord)) - cpu.get64(R.CODE_BASE);
+    return BigInt.asUintN(cpu.codeSize === 64 ? 64 : 32, linear);
+  }
+
+  /** #SS(0) for accesses through rSP or rBP without an override, #GP(0) otherwise. */
+  private vectorOfNonCanonical(): number {
+    const cpu = this.cpu;
+    const record = this.currentRecord;
+    if (record === 0) return Vector.GP;
+    const host = this.fetchHost(cpu.u32[this.state + R.PAGE_BASE / 4] | 0, cpu.u32[this.state + R.PAGE_BASE / 4 + 1] | 0);
+    const start = this.code.startOffset(record);
+    const insn = decode(cpu.u8, host + start, host + 4096, cpu.codeSize);
+    if (insn === undefined) return Vector.GP;
+    const stackOp = insn.op === 'PUSH' || insn.op === 'POP' || insn.op === 'CALL' || insn.op === 'RET' || insn.op === 'LEAVE' || (insn.op === 'CALLI' && !insn.hasMemory);
+    return stackOp || insn.segment === Segment.SS ? Vector.SS : Vector.GP;
+  }
+}
+
+/** Instructions after which no single-step trap is taken at once: they block it, or were the event themselves. */
+const BLOCKS_TRAP = new Set(['INT', 'INT3', 'INTO', 'INT1']);

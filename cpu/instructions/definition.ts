@@ -1,0 +1,27 @@
+import type { OperandSize, Stage } from '../stage/stage';
+import type { FlagKindName } from '../flags';
+
+/** One instruction: what it computes, and for which operand sizes and forms a handler is made. */
+export interface Definition {
+  readonly op: string;
+  readonly sizes: readonly OperandSize[];
+  readonly forms: readonly string[];
+  /** Source sizes narrower than the operand size (MOVZX, MOVSX); absent: the operand size. */
+  readonly sourceSizes?: readonly OperandSize[];
+  readonly semantics: (e: Stage) => void;
+  /** What kind of lazy flags it always leaves, so that a condition later in the block can be specialised. */
+  readonly flags?: FlagKindName;
+  /** It leaves the arithmetic flags as they were. */
+  readonly keepsFlags?: boolean;
+  /** It uses the stack or the instruction pointer: a second handler is made for modes other than 64-bit. */
+  readonly usesStack?: boolean;
+  /** It ends its block by a goDirect / goIf / goTo of its own. */
+  readonly endsBlock?: boolean;
+  /** One handler for each of the sixteen conditions; with `specialised`, also for each known producer of the flags. */
+  readonly conditional?: 'plain' | 'specialised';
+}
+
+export const ALL_SIZES: readonly OperandSize[] = [8, 16, 32, 64];
+export const WIDE_SIZES: readonly OperandSize[] = [16, 32, 64];
+/** Both operand directions and immediates of the classic arithmetic group. */
+export const BINARY_FORMS = ['rr', 'rm', 'mr', 'ri', 'mi'] as const;

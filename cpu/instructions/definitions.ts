@@ -1,0 +1,12 @@
+/** Every staged instruction. Those executed in TypeScript are in cpu/system and cpu/fpu. */
+import type { Definition } from './definition';
+import { ARITHMETIC } from './arithmetic';
+import { BIT } from './bit';
+import { BRANCH } from './branch';
+import { LOGIC } from './logic';
+import { MOVE } from './move';
+import { MULTIPLY } from './multiply';
+import { SHIFT } from './shift';
+import { STACK } from './stack';
+
+export const DEFINITIONS: readonly Definition[] = [...ARITHMETIC, ...LOGIC, ...MOVE, ...SHIFT, ...MULTIPLY, ...BIT, ...STACK, ...BRANCH];

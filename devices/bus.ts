@@ -1,0 +1,113 @@
+/**
+ * What a device model may see of the world: ports, memory-mapped ranges, an interrupt line, timers on virtual time.
+ * The same models are silicon of the physical machine and emulated devices of a VM.
+ */
+export type AccessSize = 1 | 2 | 4;
+
+/** A device on I/O ports. `port` is the absolute port number. Values are unsigned; reads of nothing return all ones. */
+export interface PortDevice {
+  readPort(port: number, size: AccessSize): number;
+  writePort(port: number, size: AccessSize, value: number): void;
+}
+
+export type { MmioDevice } from '../memory/physical-memory';
+
+/** A wire. Level-triggered semantics are the receiver's; `set` with an unchanged level is a no-op there. */
+export interface InterruptLine {
+  set(level: boolean): void;
+}
+
+/** A device that a snapshot can hold: plain data out, the same data in. */
+export interface Snapshotable<T = unknown> {
+  save(): T;
+  restore(state: T): void;
+}
+
+/** 64 Ki ports. Accesses wider than a device's registered range are split into bytes. */
+export class PortBus {
+  private readonly map = new Array<PortDevice | undefined>(65536);
+
+  register(first: number, count: number, device: PortDevice): void {
+    for (let p = first; p < first + count; p++) this.map[p] = device;
+  }
+
+  unregister(first: number, count: number): void {
+    for (let p = first; p < first + count; p++) this.map[p] = undefined;
+  }
+
+  read(port: number, size: AccessSize): number {
+    const device = this.map[port];
+    if (device !== undefined && (size === 1 || this.map[(port + size - 1) & 0xffff] === device)) return device.readPort(port, size) >>> 0;
+    if (size === 1) return 0xff;
+    const half = (size >> 1) as AccessSize;
+    return (this.read(port, half) + this.read((port + half) & 0xffff, half) * 2 ** (half * 8)) >>> 0;
+  }
+
+  write(port: number, size: AccessSize, value: number): void {
+    const device = this.map[port];
+    if (device !== undefined && (size === 1 || this.map[(port + size - 1) & 0xffff] === device)) return device.writePort(port, size, value >>> 0);
+    if (size === 1) return;
+    const half = (size >> 1) as AccessSize;
+    this.write(port, half, size === 4 ? value & 0xffff : value & 0xff);
+    this.write((port + half) & 0xffff, half, value >>> (half * 8));
+  }
+}
+
+/** Virtual time in ticks: one retired instruction, one nanosecond. A safe integer. */
+export interface Clock {
+  now(): number;
+}
+
+/** One deadline of one device. */
+export class Timer {
+  /** Tick at which it fires, Infinity when disarmed. */
+  deadline = Infinity;
+  constructor(
+    private readonly owner: Scheduler,
+    /** Called with the deadline that was reached (time is then at or after it). The timer is disarmed before the call. */
+    readonly fire: (deadline: number) => void,
+  ) {}
+  arm(deadline: number): void {
+    this.deadline = deadline;
+    this.owner.changed();
+  }
+  disarm(): void {
+    this.deadline = Infinity;
+    this.owner.changed();
+  }
+}
+
+/** The timers of one machine (or one VM). Fires in order of deadline, then of creation. */
+export class Scheduler {
+  private readonly timers: Timer[] = [];
+  /** Earliest deadline, Infinity when none. */
+  next = Infinity;
+  /** Called when `next` may have moved, so that a running processor can shorten its budget. */
+  onChange: () => void = () => {};
+
+  constructor(readonly clock: Clock) {}
+
+  timer(fire: (deadline: number) => void): Timer {
+    const t = new Timer(this, fire);
+    this.timers.push(t);
+    return t;
+  }
+
+  changed(): void {
+    let next = Infinity;
+    for (const t of this.timers) if (t.deadline < next) next = t.deadline;
+    if (next === this.next) return;
+    this.next = next;
+    this.onChange();
+  }
+
+  /** Fires everything that is due at `now`. */
+  run(now: number): void {
+    while (this.next <= now) {
+      const due = this.timers.find((t) => t.deadline === this.next)!;
+      const deadline = due.deadline;
+      due.disarm();
+      due.fire(deadline);
+    }
+  }
+}
