@@ -271,5 +271,11 @@ export class CodeCache {
   link(record: number, target: number): void {
     this.memory.u32[(record + Rec.LINK) >>> 2] = target;
   }
+  /** A STALE record whose code was decoded again leads on to the new record: links that still point to it need no search. */
+  forward(stale: number, record: number): void {
+    if (stale === record) return;
+    this.writePlain(stale, Special.Fall, this.startOffset(stale), 0);
+    this.link(stale, record);
+  }
   targetOffset(record: number): number { return this.memory.i32[(record + Rec.IMMEDIATE) >>> 2]; }
 }

@@ -5,7 +5,7 @@
 import type { PhysicalMemory } from '../memory/physical-memory';
 import { CPU_BLOCKS, CPU_BLOCK_SIZE, R, S, seg, gprOffset, xmmOffset } from './layout';
 import { NO_REGISTER, RIP_BASE, Segment, type CodeSize, type Insn } from './decoder/insn';
-import { EventType, Sensitive, type CpuEvent, type CpuProfile, type InterruptController, type Interception, type NestedTranslation, type PortSpace } from './interfaces';
+import { EventType, Sensitive, type CpuEvent, type CpuProfile, type EntropySource, type InterruptController, type Interception, type NestedTranslation, type PortSpace } from './interfaces';
 import { arithmeticFlags, setArithmeticFlags, ARITHMETIC_FLAGS } from './flags';
 import { Mmu, Access } from './mmu';
 import { rangesOf } from './segment-ranges';
@@ -50,6 +50,7 @@ export class Cpu {
   nested: NestedTranslation | undefined;
   interrupts: InterruptController | undefined;
   ports: PortSpace | undefined;
+  entropy: EntropySource | undefined;
   observer: CpuObserver = {};
 
   /** The instruction being executed by a TypeScript handler. */

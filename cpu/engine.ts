@@ -5,15 +5,15 @@
  * Exactness: compiled code runs only while the budget up to the next event is at least MAX_BLOCK; the rest is single-stepped.
  * So every event lands at the same instruction count whatever the block shapes, cache contents or tier.
  */
-import type { Scheduler } from '../devices/bus';
 import { codeBreakpoint, codeBreakpointsArmed } from './debug';
 import { CodeCache } from './code-cache';
+import type { PhysicalMemory } from '../memory/physical-memory';
 import { Activity, Flag, UNWIND, Vector, type Cpu } from './cpu';
 import { decode } from './decoder/decode';
 import { Segment, type Insn } from './decoder/insn';
 import { deliverEvent } from './exceptions';
-import { EventType } from './interfaces';
-import { JUMP_CACHE, R, RECORDS, SEGMENT_STRIDE } from './layout';
+import { EventType, type CpuEvent, type CpuProfile, type TimerQueue } from './interfaces';
+import { CPU_BLOCKS, CPU_BLOCK_SIZE, JUMP_CACHE, R, RECORDS, SEGMENT_STRIDE } from './layout';
 import { Access } from './mmu';
 import { Interpreter } from './stage/interpreter';
 import { MAX_BLOCK, Status } from './stage/record';
@@ -39,6 +39,29 @@ const MAX_INSTRUCTION = 15;
 /** DR6.BS: a single-step trap. */
 const DR6_BS = 0x4000;
 
+/** What the processors of one machine share: the compiled interpreter and the decoded code. */
+export class CodeSharing {
+  readonly engines: Engine[] = [];
+  readonly interpreter: Interpreter;
+  readonly code: CodeCache;
+
+  /** @param cpus how many processors (CPU_BLOCKs) will ever use it. */
+  constructor(memory: PhysicalMemory, profile: CpuProfile, cpus = MAX_CPUS) {
+    const of = (cpu: number): Engine => this.engines[(cpu - CPU_BLOCKS) / CPU_BLOCK_SIZE];
+    this.interpreter = new Interpreter(memory.memory, {
+      translate: (cpu, record, low, high, flags) => of(cpu).slowAccess(record, low, high, flags),
+      system: (cpu, record) => of(cpu).system(record),
+      divide: (cpu, divisor, signed) => of(cpu).divide(divisor, signed !== 0),
+    });
+    this.code = new CodeCache(memory, this.interpreter, (op) => SYSTEM_INSTRUCTIONS[op]?.endsBlock, (name) => profile.has(name), cpus);
+    this.code.onFrameBecameCode = (host) => this.engines.forEach((e) => e.cpu.mmu.frameBecameCode(host));
+    this.code.onFlush = () => this.engines.forEach((e) => e.cpu.mmu.clearJumpCache());
+  }
+}
+
+/** Room for the blocks of layout.ts below the records. */
+const MAX_CPUS = 16;
+
 export class Engine {
   readonly interpreter: Interpreter;
   readonly code: CodeCache;
@@ -48,12 +71,13 @@ export class Engine {
    * Root mode is played by TypeScript between gates: its few machine instructions take no time, and only guest instructions count.
    */
   hosted = false;
+  /** Hears of every exception before its delivery; true takes it over (an emulator injects it itself). */
+  onFault: ((event: CpuEvent) => boolean) | undefined;
   private stopRequested = false;
   private currentRecord = 0;
   private materialized = false;
   private savedRipLow = 0;
   private savedRipHigh = 0;
-  private readonly cpu: Cpu;
   private readonly state: number;
   /** Small translation cache for instruction fetches: linear page, context, host page. */
   private readonly fetchTags = new Float64Array(1024);
@@ -62,19 +86,14 @@ export class Engine {
   lookups = 0;
 
   constructor(
-    cpu: Cpu,
-    readonly scheduler: Scheduler,
+    readonly cpu: Cpu,
+    readonly scheduler: TimerQueue,
+    readonly sharing: CodeSharing = new CodeSharing(cpu.memory, cpu.profile),
   ) {
-    this.cpu = cpu;
     this.state = cpu.base >>> 2;
-    this.interpreter = new Interpreter(cpu.memory.memory, {
-      translate: (_cpu, record, low, high, flags) => this.slowAccess(record, low, high, flags),
-      system: (_cpu, record) => this.system(record),
-      divide: (_cpu, divisor, signed) => this.divide(divisor, signed !== 0),
-    });
-    this.code = new CodeCache(cpu.memory, this.interpreter, (op) => SYSTEM_INSTRUCTIONS[op]?.endsBlock, (name) => cpu.profile.has(name));
-    this.code.onFrameBecameCode = (host) => cpu.mmu.frameBecameCode(host);
-    this.code.onFlush = () => cpu.mmu.clearJumpCache();
+    sharing.engines[cpu.index] = this;
+    this.interpreter = sharing.interpreter;
+    this.code = sharing.code;
     cpu.mmu.mayWriteQuietly = (physical, bytes) => this.code.untouched(physical, bytes);
     cpu.mmu.faultOfNonCanonical = () => this.vectorOfNonCanonical();
     cpu.mmu.onFetchFlush = () => this.fetchTags.fill(-1);
@@ -150,7 +169,9 @@ export class Engine {
         const from = status === Status.Link ? cpu.u32[this.state + R.EXIT_RECORD / 4] : 0;
         record = this.lookup();
         if (record > 0) {
-          if (from !== 0 && this.linkable(from, record)) this.code.link(from, record);
+          if (from !== 0) {
+            if (this.linkable(from, record)) this.code.link(from, record);
+          } else if (this.samePage) this.code.forward(cpu.u32[this.state + R.EXIT_RECORD / 4], record);
           continue;
         }
         this.settle(wasGuest);
@@ -198,7 +219,7 @@ export class Engine {
     }
     const fault = cpu.fault;
     cpu.fault = undefined;
-    if (fault !== undefined) deliverEvent(cpu, fault);
+    if (fault !== undefined && !(this.onFault !== undefined && this.onFault(fault))) deliverEvent(cpu, fault);
     return undefined;
   }
 
@@ -416,7 +437,8 @@ export class Engine {
 
   // ---- called by compiled code ----
 
-  private slowAccess(record: number, low: number, high: number, flags: number): number {
+  /** Called by compiled code. */
+  slowAccess(record: number, low: number, high: number, flags: number): number {
     this.currentRecord = record;
     this.materialized = false;
     try {
@@ -429,7 +451,8 @@ export class Engine {
     }
   }
 
-  private system(record: number): number {
+  /** Called by compiled code. */
+  system(record: number): number {
     const cpu = this.cpu;
     const insn = this.code.insnOf(record);
     const instruction = SYSTEM_INSTRUCTIONS[insn.op];
@@ -461,7 +484,8 @@ export class Engine {
     return this.cpu.ud();
   }
 
-  private divide(divisor: bigint, signed: boolean): number {
+  /** Called by compiled code. */
+  divide(divisor: bigint, signed: boolean): number {
     const cpu = this.cpu;
     const d = signed ? BigInt.asIntN(64, divisor) : BigInt.asUintN(64, divisor);
     if (d === 0n) return 1;

@@ -88,6 +88,17 @@ export interface Interception {
   /** Reads / writes an MSR of the extension (VMX capability, FEATURE_CONTROL, VM_CR...). undefined / false: not one of ours. */
   readMsr(index: number): bigint | undefined;
   writeMsr(index: number, value: bigint): boolean;
+  /** Guest mode with a virtual TPR: MOV to / from CR8 uses it. undefined / false: the TPR of the APIC is meant. */
+  readCr8?(): number | undefined;
+  writeCr8?(value: number): boolean;
+  /** False when the extension refuses `value` for EFER (SVME while SVM is disabled): #GP(0). */
+  eferAllowed?(value: number): boolean;
+}
+
+/** Where RDRAND and RDSEED get their numbers: recorded, so that a run can be repeated. */
+export interface EntropySource {
+  /** 64 random bits, or undefined when none are available now (CF = 0). */
+  next(): bigint | undefined;
 }
 
 /** Bits of `access` of NestedTranslation.translate. */
@@ -147,4 +158,14 @@ export interface CpuProfile {
   cpuid(leaf: number, subleaf: number): readonly [number, number, number, number];
   /** Feature tests the CPU itself makes, by CPUID name: 'smep', 'smap', 'pcid', 'xsave', 'rdtscp', 'umip', 'fsgsbase', 'vmx', ... */
   has(feature: string): boolean;
+}
+
+/** The timers of the machine, as the step loop sees them (devices/bus.ts has the implementation). */
+export interface TimerQueue {
+  /** Tick of the earliest deadline, Infinity when there is none. */
+  readonly next: number;
+  /** Fires everything due at `now`. */
+  run(now: number): void;
+  /** Called when `next` may have moved. */
+  onChange: () => void;
 }

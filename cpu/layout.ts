@@ -109,6 +109,26 @@ export const R = {
   /** Bounce buffers for accesses that cross a page or touch a device: one for reads, one for writes. */
   BOUNCE_READ: 0x1000,
   BOUNCE_WRITE: 0x1080,
+  // MSRs that only RDMSR and WRMSR see (64 bits each)
+  /** IA32_MTRR_PHYSBASE0, PHYSMASK0, PHYSBASE1 ...: 8 pairs. */
+  MTRR_VARIABLE: 0x1100,
+  /** IA32_MTRR_FIX64K_00000, FIX16K_80000, FIX16K_A0000, FIX4K_C0000 ... F8000: 11. */
+  MTRR_FIXED: 0x1180,
+  MTRR_DEF_TYPE: 0x11d8,
+  /** IA32_BIOS_SIGN_ID as software last left it. */
+  BIOS_SIGN_ID: 0x11e0,
+  MCG_STATUS: 0x11e8,
+  MISC_FEATURES_ENABLES: 0x11f0,
+  /** AMD: HWCR, SYSCFG, TOP_MEM, TOP_MEM2, DE_CFG, NB_CFG, MMIO configuration base. */
+  HWCR: 0x1200,
+  SYSCFG: 0x1208,
+  TOP_MEM: 0x1210,
+  TOP_MEM2: 0x1218,
+  DE_CFG: 0x1220,
+  NB_CFG: 0x1228,
+  MMIO_CFG_BASE: 0x1230,
+  /** Not 0: MONITOR armed the monitor and nothing has disarmed it. 32 bits. */
+  MONITOR_ARMED: 0x1238,
 } as const;
 
 export const SEGMENT_STRIDE = 64;

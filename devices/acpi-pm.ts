@@ -92,6 +92,11 @@ export class AcpiPm extends BytePorts implements Snapshotable<AcpiPmState> {
 
   private settle(): void {
     this.syncTimer();
+    this.drive();
+  }
+
+  /** Drives SCI, and asks to be woken when TMR_STS would raise it. */
+  private drive(): void {
     const gpe = this.gpeStatus.some((status, i) => (status & this.gpeEnable[i]) !== 0);
     this.options.sci.set(gpe || (this.status & this.enable) !== 0);
     const wanted = (this.enable & ~this.status & PM1.TMR) !== 0;
@@ -146,6 +151,6 @@ export class AcpiPm extends BytePorts implements Snapshotable<AcpiPmState> {
     Object.assign(this, { status, enable, control, checkedHalves });
     this.gpeStatus = [...state.gpeStatus];
     this.gpeEnable = [...state.gpeEnable];
-    this.settle();
+    this.drive();
   }
 }

@@ -19,7 +19,17 @@ const REGISTER = { capabilities: 0x000, configuration: 0x010, interruptStatus: 0
 const TIMER_STRIDE = 0x20;
 const GEN_CONF = { ENABLE: 1, LEG_RT: 2 } as const;
 /** Timer N Configuration and Capability Register, low half. */
-const TN = { level: 0x02, INT_ENB: 0x04, periodic: 0x08, PER_INT_CAP: 0x10, SIZE_CAP: 0x20, VAL_SET: 0x40, mode32: 0x100, routeShift: 9, route: 0x3e00 } as const;
+const TN = {
+  level: 0x02,
+  INT_ENB: 0x04,
+  periodic: 0x08,
+  PER_INT_CAP: 0x10,
+  SIZE_CAP: 0x20,
+  VAL_SET: 0x40,
+  mode32: 0x100,
+  routeShift: 9,
+  route: 0x3e00,
+} as const;
 const TN_WRITABLE = TN.level | TN.INT_ENB | TN.mode32;
 
 const MASK32 = 0xffff_ffffn;
@@ -43,7 +53,7 @@ export interface HpetState {
   configuration: number;
   counterBase: string;
   counterStart: number;
-  timers: { config: number; comparator: string; period: string; highHalfSetsValue: boolean; asserted: boolean }[];
+  timers: { config: number; comparator: string; period: string; highHalfSetsValue: boolean; asserted: boolean; matchAt: number | null }[];
   pit: boolean;
   rtc: boolean;
 }
@@ -145,7 +155,8 @@ export class Hpet implements MmioDevice, Snapshotable<HpetState> {
       t.asserted = false;
       this.drive();
     }
-    t.asserted = true;
+    // Only a level-triggered timer has a status bit to keep while its interrupt is disabled.
+    t.asserted = (t.config & (TN.level | TN.INT_ENB)) !== 0;
     this.drive();
     this.arm(t);
   }
@@ -207,6 +218,12 @@ export class Hpet implements MmioDevice, Snapshotable<HpetState> {
   }
 
   private writeDword(offset: number, value: number): void {
+    // A match that is due but not yet fired came before this write.
+    const { now } = this;
+    this.timers.forEach((t, i) => {
+      const { deadline } = t.timer;
+      if (deadline <= now) this.match(i, deadline);
+    });
     if (offset >= REGISTER.timers) return this.writeTimer(offset - REGISTER.timers, value);
     switch (offset) {
       case REGISTER.configuration:
@@ -224,9 +241,11 @@ export class Hpet implements MmioDevice, Snapshotable<HpetState> {
 
   private writeConfiguration(value: number): void {
     const counter = this.counterAt(this.now);
+    const was = this.configuration;
     this.configuration = value & (GEN_CONF.ENABLE | GEN_CONF.LEG_RT);
-    if (!this.running) for (const t of this.timers) if ((t.config & TN.level) === 0) t.asserted = false;
-    this.setCounter(counter);
+    // Neither a halt nor another route may leave an old edge behind.
+    if (was !== this.configuration) for (const t of this.timers) if ((t.config & TN.level) === 0) t.asserted = false;
+    if ((was ^ this.configuration) & GEN_CONF.ENABLE) this.setCounter(counter);
     this.drive();
   }
 
@@ -270,8 +289,9 @@ export class Hpet implements MmioDevice, Snapshotable<HpetState> {
     const was = t.config;
     t.config = (value & writable) | routeBits;
     t.highHalfSetsValue = false;
-    // The latch of one trigger mode means nothing in the other.
-    if ((was ^ t.config) & TN.level) t.asserted = false;
+    // The latch of one trigger mode means nothing in the other, and an old edge nothing on another route or once it is disabled.
+    const edge = (t.config & TN.level) === 0;
+    if ((was ^ t.config) & TN.level || (edge && ((was ^ t.config) & TN.route || (t.config & TN.INT_ENB) === 0))) t.asserted = false;
     if (t.config & TN.mode32) {
       t.comparator &= MASK32;
       t.period &= MASK32;
@@ -293,8 +313,9 @@ export class Hpet implements MmioDevice, Snapshotable<HpetState> {
 
   save(): HpetState {
     const { configuration, counterStart, pit, rtc } = this;
-    const timers = this.timers.map(({ config, comparator, period, highHalfSetsValue, asserted }) => {
-      return { config, comparator: comparator.toString(), period: period.toString(), highHalfSetsValue, asserted };
+    const timers = this.timers.map(({ config, comparator, period, highHalfSetsValue, asserted, timer }) => {
+      const matchAt = timer.deadline === Infinity ? null : timer.deadline;
+      return { config, comparator: comparator.toString(), period: period.toString(), highHalfSetsValue, asserted, matchAt };
     });
     return { configuration, counterBase: this.counterBase.toString(), counterStart, pit, rtc, timers };
   }
@@ -303,9 +324,9 @@ export class Hpet implements MmioDevice, Snapshotable<HpetState> {
     const { configuration, counterStart, pit, rtc } = state;
     Object.assign(this, { configuration, counterStart, pit, rtc });
     this.counterBase = BigInt(state.counterBase);
-    state.timers.forEach(({ comparator, period, ...rest }, i) => {
+    state.timers.forEach(({ comparator, period, matchAt, ...rest }, i) => {
       Object.assign(this.timers[i], rest, { comparator: BigInt(comparator), period: BigInt(period) });
-      this.arm(this.timers[i]);
+      this.timers[i].timer.arm(matchAt ?? Infinity);
     });
     this.drive();
   }

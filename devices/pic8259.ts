@@ -6,7 +6,16 @@ const ICW1 = { SNGL: 0x02, IC4: 0x01, select: 0x10 } as const;
 const ICW4 = { AEOI: 0x02, SFNM: 0x10 } as const;
 const OCW3 = { select: 0x08, ESMM: 0x40, SMM: 0x20, POLL: 0x04, RR: 0x02, RIS: 0x01 } as const;
 /** OCW2 bits 7:5: R, SL, EOI. */
-const OCW2 = { rotateInAeoiClear: 0, nonSpecificEoi: 1, noOperation: 2, specificEoi: 3, rotateInAeoiSet: 4, rotateOnNonSpecificEoi: 5, setPriority: 6, rotateOnSpecificEoi: 7 } as const;
+const OCW2 = {
+  rotateInAeoiClear: 0,
+  nonSpecificEoi: 1,
+  noOperation: 2,
+  specificEoi: 3,
+  rotateInAeoiSet: 4,
+  rotateOnNonSpecificEoi: 5,
+  setPriority: 6,
+  rotateOnSpecificEoi: 7,
+} as const;
 const CASCADE = 2;
 
 export interface PicChipState {

@@ -33,7 +33,7 @@ const PM = 0x80;
 const DONT_CARE = 0xc0;
 
 const decode = (raw: number, f: RtcFormat): number => (f.binary ? raw : (raw >>> 4) * 10 + (raw & 15));
-const encode = (n: number, f: RtcFormat): number => (f.binary ? n & 0xff : ((Math.floor(n / 10) & 15) << 4) | n % 10);
+const encode = (n: number, f: RtcFormat): number => (f.binary ? n & 0xff : ((Math.floor(n / 10) & 15) << 4) | (n % 10));
 
 function decodeHour(raw: number, f: RtcFormat): number {
   if (f.hours24) return decode(raw, f);

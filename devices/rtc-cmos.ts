@@ -110,9 +110,13 @@ export class RtcCmos extends BytePorts implements Snapshotable<RtcState> {
     return (this.flags & this.ram[RTC_REGISTER.B] & (C.PF | C.AF | C.UF)) !== 0;
   }
 
-  /** Catches up, drives IRQ8, and asks to be woken at the next event that would raise it. */
   private settle(): void {
     this.sync(this.options.scheduler.clock.now());
+    this.drive();
+  }
+
+  /** Drives IRQ8, and asks to be woken at the next event that would raise it. */
+  private drive(): void {
     const request = this.interruptRequest;
     this.options.interrupt.set(request);
     const deadline = request ? Infinity : this.nextRequest();
@@ -201,7 +205,7 @@ export class RtcCmos extends BytePorts implements Snapshotable<RtcState> {
     this.secondStart = state.secondStart;
     this.dividerStart = state.dividerStart;
     this.checkedAt = state.checkedAt;
-    this.settle();
+    this.drive();
   }
 }
 

@@ -20,7 +20,15 @@ const SCR = 7;
 const IER = { ERBFI: 0x01, ETBEI: 0x02, ELSI: 0x04, EDSSI: 0x08, implemented: 0x0f } as const;
 const FCR = { FifoEnable: 0x01, ReceiverReset: 0x02, triggerShift: 6 } as const;
 /** Interrupt identification, highest priority first (Table II, Interrupt Control Functions). */
-const IIR = { LineStatus: 0x06, DataAvailable: 0x04, CharacterTimeout: 0x0c, TransmitterEmpty: 0x02, ModemStatus: 0x00, none: 0x01, fifosEnabled: 0xc0 } as const;
+const IIR = {
+  LineStatus: 0x06,
+  DataAvailable: 0x04,
+  CharacterTimeout: 0x0c,
+  TransmitterEmpty: 0x02,
+  ModemStatus: 0x00,
+  none: 0x01,
+  fifosEnabled: 0xc0,
+} as const;
 const LCR_DLAB = 0x80;
 const MCR_BIT = { DTR: 0x01, RTS: 0x02, OUT1: 0x04, OUT2: 0x08, Loop: 0x10, implemented: 0x1f } as const;
 const LSR_BIT = { DataReady: 0x01, Overrun: 0x02, Parity: 0x04, Framing: 0x08, Break: 0x10, THRE: 0x20, TEMT: 0x40, FifoError: 0x80 } as const;

@@ -1,4 +1,4 @@
-/** Compiles the opcode maps to one dense array of cells for 64-bit mode and one for the other modes. */
+/** Compiles the opcode maps, once, to one dense array of cells for 64-bit mode and one for the other modes. */
 import { INVALID, Immediate, LongSize, Slot, type Cell, type Encoding } from './encoding';
 import { GROUPS } from './groups';
 import { ONE_BYTE_MAP } from './one-byte-map';
@@ -149,30 +149,39 @@ function cellOf(rows: readonly Row[]): Cell {
 const NO_INSTRUCTION: Cell = { hasModrm: false, ignoresMod: false, memory: INVALID, register: INVALID, group: undefined };
 
 /** A column takes the rows that name its prefix, for each ModRM entry before those that name none. */
-function compileMap(rows: readonly Row[], cells: Cell[], map: number): void {
-  for (let opcode = 0; opcode < 256; opcode++) {
-    const mine = rows.filter((row) => opcode >= row.opcode && opcode < row.opcode + row.count);
-    for (let prefix = 0; prefix < PREFIXES.length; prefix++) {
-      const column = mine.filter((row) => row.prefixes === undefined || row.prefixes.includes(prefix));
-      const named = column.filter((row) => row.prefixes !== undefined);
-      const chosen = named.some((row) => row.digit === undefined && row.modrmByte === undefined) ? named : column;
-      cells[(map << MAP_SHIFT) | (prefix << PREFIX_SHIFT) | opcode] = chosen.length > 0 ? cellOf(chosen) : NO_INSTRUCTION;
-    }
-  }
-}
-
-function compile(excluded: 'i64' | 'o64'): readonly Cell[] {
-  const cells: Cell[] = [];
-  MAPS.forEach((texts, map) => {
-    const rows = texts.flatMap((text) => expandGroup(parseRow(text)));
-    compileMap(
-      rows.filter((row) => !row.attributes.has(excluded)),
-      cells,
-      map,
-    );
+function columnsOf(rows: readonly Row[]): readonly Cell[] {
+  const unnamed = rows.filter((row) => row.prefixes === undefined);
+  const unnamedCell = unnamed.length > 0 ? cellOf(unnamed) : NO_INSTRUCTION;
+  return PREFIXES.map((_, prefix) => {
+    const named = rows.filter((row) => row.prefixes?.includes(prefix));
+    if (named.length === 0) return unnamedCell;
+    const coversAll = named.some((row) => row.digit === undefined && row.modrmByte === undefined);
+    return cellOf(coversAll ? named : [...unnamed, ...named]);
   });
-  return cells;
 }
 
-export const LONG_CELLS = compile('i64');
-export const LEGACY_CELLS = compile('o64');
+function rowsByOpcode(rows: readonly Row[]): readonly (readonly Row[])[] {
+  const byOpcode: Row[][] = Array.from({ length: 256 }, () => []);
+  for (const row of rows) for (let opcode = row.opcode; opcode < row.opcode + row.count; opcode++) byOpcode[opcode].push(row);
+  return byOpcode;
+}
+
+const longCells: Cell[] = [];
+const legacyCells: Cell[] = [];
+MAPS.forEach((texts, map) => {
+  rowsByOpcode(texts.flatMap((text) => expandGroup(parseRow(text)))).forEach((rows, opcode) => {
+    const long = rows.filter((row) => !row.attributes.has('i64'));
+    const legacy = rows.filter((row) => !row.attributes.has('o64'));
+    const longColumns = columnsOf(long);
+    const legacyColumns = long.length === rows.length && legacy.length === rows.length ? longColumns : columnsOf(legacy);
+    for (let prefix = 0; prefix < PREFIXES.length; prefix++) {
+      const index = (map << MAP_SHIFT) | (prefix << PREFIX_SHIFT) | opcode;
+      longCells[index] = longColumns[prefix];
+      legacyCells[index] = legacyColumns[prefix];
+    }
+  });
+});
+
+/** Cells of 64-bit mode, and of the modes with 16-bit or 32-bit code, by map, mandatory prefix and opcode. */
+export const LONG_CELLS: readonly Cell[] = longCells;
+export const LEGACY_CELLS: readonly Cell[] = legacyCells;

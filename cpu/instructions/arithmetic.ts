@@ -1,6 +1,6 @@
 import { ALL_SIZES, BINARY_FORMS, type Definition } from './definition';
 import type { Stage } from '../stage/stage';
-import { add, and, c32, eq, ltu, or, select, shr, sub, wrap, xor, zext, type Value } from '../stage/wasm';
+import { add, and, c32, eq, eqz, ltu, or, select, shr, sub, wrap, xor, zext, type Value } from '../stage/wasm';
 
 /** The carry flag at the operand's width. */
 const carryIn = (e: Stage, carry: Value): Value => (e.size === 64 ? zext(carry) : carry);
@@ -102,8 +102,10 @@ export const ARITHMETIC: readonly Definition[] = [
       const a = e.destination();
       const accumulator = e.let(e.size === 64 ? e.gpr(0) : e.cut(wrap(e.gpr(0))));
       const equal = e.let(eq(accumulator, a));
-      e.write(select(b, a, equal));
-      e.when(eq(equal, e.k(0, 32)), () => e.setGprSized(0, a));
+      // Memory is written either way; a register destination only when they were equal.
+      if (e.destinationInMemory) e.write(select(b, a, equal));
+      else e.when(equal, () => e.write(b));
+      e.when(eqz(equal), () => e.setGprSized(0, a));
       const r = e.let(e.cut(sub(accumulator, a)));
       e.flagsSub(r, accumulator);
     },

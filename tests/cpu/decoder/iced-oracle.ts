@@ -11,7 +11,7 @@ const ABSENT_FEATURES = new Set(
   ).split(' '),
 );
 /** CET is absent too, but those of its instructions that lie in the hint space stay NOPs. */
-const ABSENT_CODES = /^(Incssp|Rstorssp|Saveprevssp|Setssbsy|Clrssbsy|Wrss|Wruss|Via_undoc|Xstore|Xcrypt|Xsha|Ccs_|Montmul|Pbndkb|Femms)/;
+const ABSENT_CODES = /^(Incssp|Rstorssp|Saveprevssp|Setssbsy|Clrssbsy|Wrss|Wruss|Via_undoc|Xstore|Xcrypt|Xsha|Ccs_|Montmul|Pbndkb|Femms|Pvalidate|Psmash|Rmp)/;
 
 /** iced-x86 mnemonic -> Insn.op where they differ by more than case. */
 const RENAMED: Readonly<Record<string, string>> = {
@@ -140,7 +140,9 @@ const IMMEDIATE_BITS = new Map<OpKind, number>([
 
 /** Memory operands whose width is not that of one datum, or which Insn.size describes otherwise. */
 const UNSIZED = new Set(
-  'LEA PREFETCH BOUND LES LDS LSS LFS LGS CALLF JMPF SGDT SIDT LGDT LIDT FXSAVE FXRSTOR XSAVE XRSTOR XSAVEC XSAVES XSAVEOPT XRSTORS CLFLUSH CLFLUSHOPT CLWB INVLPG'.split(' '),
+  'LEA PREFETCH BOUND LES LDS LSS LFS LGS CALLF JMPF SGDT SIDT LGDT LIDT FXSAVE FXRSTOR XSAVE XRSTOR XSAVEC XSAVES XSAVEOPT XRSTORS CLFLUSH CLFLUSHOPT CLWB INVLPG'.split(
+    ' ',
+  ),
 );
 
 class Differences {
@@ -192,7 +194,8 @@ function compareOperands(differences: Differences, insn: Insn, expected: Instruc
       form += count ? 'c' : character;
       if (count) continue;
       differences.check(`register ${position}`, slots[position], number);
-      if (width !== undefined && !REGISTER_WIDTH_FREE.has(insn.op) && position < 2) differences.check(`width ${position}`, position === 0 ? insn.size : insn.ssize, width);
+      if (width !== undefined && !REGISTER_WIDTH_FREE.has(insn.op) && position < 2)
+        differences.check(`width ${position}`, position === 0 ? insn.size : insn.ssize, width);
     } else if (kind === OpKind.Memory) {
       if (/moffs/.test(code)) {
         form += 'o';
@@ -205,7 +208,7 @@ function compareOperands(differences: Differences, insn: Insn, expected: Instruc
       }
     } else if (kind === OpKind.NearBranch16 || kind === OpKind.NearBranch32 || kind === OpKind.NearBranch64) {
       form += 'j';
-      const bits = insn.op === 'XBEGIN' ? Math.max(insn.operandSize, insn.codeSize) : insn.operandSize;
+      const bits = insn.op === 'XBEGIN' ? Math.max(32, insn.codeSize) : insn.operandSize;
       differences.check('target', mask(BigInt(insn.length + insn.imm), bits), mask(expected.nearBranchTarget, 64));
     } else if (kind === OpKind.FarBranch16 || kind === OpKind.FarBranch32) {
       form += 'p';
@@ -231,7 +234,9 @@ function compareValid(insn: Insn, expected: Instruction, differences: Difference
   if (/^(JCC|SETCC|CMOVCC)$/.test(insn.op)) differences.check('cc', insn.cc, expected.conditionCode - 1);
   if (/^(MOVS|CMPS|STOS|LODS|SCAS|INS|OUTS)$/.test(insn.op)) {
     differences.check('rep', insn.rep, expected.hasRepnePrefix ? 0xf2 : expected.hasRepPrefix ? 0xf3 : 0);
-    const source = [0, 1].find((operand) => operand < expected.opCount && expected.opKind(operand) >= OpKind.MemorySegSI && expected.opKind(operand) <= OpKind.MemorySegRDI);
+    const source = [0, 1].find(
+      (operand) => operand < expected.opCount && expected.opKind(operand) >= OpKind.MemorySegSI && expected.opKind(operand) <= OpKind.MemorySegRDI,
+    );
     differences.check('segment', insn.segment, source === undefined ? Segment.ES : effectiveSegment(insn, expected, Segment.DS));
     differences.check('size', insn.size, MemorySizeExt.size(expected.memorySize) * 8);
   }

@@ -1,0 +1,189 @@
+/**
+ * What a load of CR0, CR3, CR4, CR8 or EFER does: the checks of SDM volume 3, "Control Registers" and "Initializing IA-32e Mode", and
+ * the consequences for mode and cached translations. set* load a value as it is (VM entry and exit make their own checks);
+ * write* are the checked loads of instructions, which raise #GP(0) before anything changed.
+ */
+import { Cr0, Cr4, Efer, type Cpu } from '../cpu';
+import { Segment } from '../decoder/insn';
+import { R } from '../layout';
+
+/** CR0 bits that exist; ET is always 1. */
+const CR0_BITS = (Cr0.PE | Cr0.MP | Cr0.EM | Cr0.TS | Cr0.ET | Cr0.NE | Cr0.WP | Cr0.AM | Cr0.NW | Cr0.CD | Cr0.PG) >>> 0;
+/** Changes of CR0 / CR4 that make cached translations wrong. */
+const CR0_TRANSLATION = Cr0.PG | Cr0.WP;
+const CR4_TRANSLATION = Cr4.PSE | Cr4.PAE | Cr4.PGE | Cr4.PCIDE | Cr4.SMEP | Cr4.SMAP;
+/** Changes after which PAE paging loads its PDPTE registers again: SDM "PDPTE Registers". */
+const CR0_PDPTE = Cr0.PG | Cr0.CD | Cr0.NW;
+const CR4_PDPTE = Cr4.PSE | Cr4.PAE | Cr4.PGE | Cr4.SMEP;
+
+/** CR4 bits and the CPUID feature that brings them. TSD, MCE and PCE exist on every processor of ours. */
+const CR4_FEATURES: readonly (readonly [bit: number, feature: string])[] = [
+  [Cr4.TSD, 'tsc'],
+  [Cr4.DE, 'de'],
+  [Cr4.PSE, 'pse'],
+  [Cr4.PAE, 'pae'],
+  [Cr4.MCE, 'mce'],
+  [Cr4.PGE, 'pge'],
+  [Cr4.PCE, 'msr'],
+  [Cr4.OSFXSR, 'fxsr'],
+  [Cr4.OSXMMEXCPT, 'sse'],
+  [Cr4.UMIP, 'umip'],
+  [Cr4.VMXE, 'vmx'],
+  [Cr4.FSGSBASE, 'fsgsbase'],
+  [Cr4.PCIDE, 'pcid'],
+  [Cr4.OSXSAVE, 'xsave'],
+  [Cr4.SMEP, 'smep'],
+  [Cr4.SMAP, 'smap'],
+];
+
+/** EFER bit 21 of AMD: automatic IBRS. Without speculation it is only a bit. */
+const EFER_AIBRSE = 1 << 21;
+const EFER_FEATURES: readonly (readonly [bit: number, feature: string])[] = [
+  [Efer.SCE, 'syscall'],
+  [Efer.LME | Efer.LMA, 'lm'],
+  [Efer.NXE, 'nx'],
+  [Efer.SVME, 'svm'],
+  [EFER_AIBRSE, 'auto-ibrs'],
+];
+
+const maskOf = (cpu: Cpu, rows: readonly (readonly [number, string])[]): number =>
+  rows.reduce((mask, [bit, feature]) => (cpu.profile.has(feature) ? mask | bit : mask), 0) >>> 0;
+
+/** CR4 bits this processor has. */
+export const supportedCr4 = (cpu: Cpu): number => maskOf(cpu, CR4_FEATURES);
+/** EFER bits this processor has. */
+export const supportedEfer = (cpu: Cpu): number => maskOf(cpu, EFER_FEATURES);
+
+// ---- PDPTE registers ----
+
+/** PAE paging is in use with these values: paging on, PAE on, not IA-32e mode. */
+export const isPaePaging = (cr0: number, cr4: number, efer: number): boolean =>
+  (cr0 & Cr0.PG) !== 0 && (cr4 & Cr4.PAE) !== 0 && (efer & Efer.LMA) === 0;
+
+const PDPTE_PRESENT = 1n;
+/** Bits 2:1 and 8:5. */
+const PDPTE_RESERVED_LOW = 0x1e6n;
+
+/** True when a PDPTE may be loaded: not present, or no reserved bit set. SDM "PAE Paging". */
+export function pdpteValid(cpu: Cpu, entry: bigint): boolean {
+  return (entry & PDPTE_PRESENT) === 0n || ((entry & PDPTE_RESERVED_LOW) === 0n && entry >> BigInt(cpu.profile.physicalAddressWidth) === 0n);
+}
+
+/** Reads the four PDPTEs that CR3 value `cr3` (low 32 bits) points at into the PDPTE registers; false, and nothing changed, when one has a reserved bit set. */
+export function loadPdptes(cpu: Cpu, cr3: number): boolean {
+  const table = (cr3 & ~0x1f) >>> 0;
+  const entries = [0, 1, 2, 3].map((n) => cpu.mmu.readPhysical64(table + 8 * n));
+  if (!entries.every((e) => pdpteValid(cpu, e))) return false;
+  entries.forEach((e, n) => cpu.set64(R.PDPTE0 + 8 * n, e));
+  return true;
+}
+
+// ---- CR0 ----
+
+/** Loads CR0, with LMA following PG when LME is set. */
+export function setCr0(cpu: Cpu, value: number): void {
+  const old = cpu.cr0;
+  const cr0 = ((value & CR0_BITS) | Cr0.ET) >>> 0;
+  const changed = old ^ cr0;
+  cpu.set32(R.CR0, cr0);
+  if ((changed & Cr0.PG) !== 0) {
+    const efer = cpu.efer;
+    if ((efer & Efer.LME) !== 0) cpu.set32(R.EFER, (cr0 & Cr0.PG) !== 0 ? efer | Efer.LMA : efer & ~Efer.LMA);
+  }
+  if ((changed & CR0_TRANSLATION) !== 0) cpu.mmu.flushAll();
+  if ((changed & (Cr0.PE | Cr0.PG)) !== 0) cpu.modeChanged();
+}
+
+/** MOV to CR0 and LMSW: `value` is the low half, after a hypervisor's masks. */
+export function writeCr0(cpu: Cpu, value: number): void {
+  const old = cpu.cr0;
+  const cr0 = ((value & CR0_BITS) | Cr0.ET) >>> 0;
+  const paging = (cr0 & Cr0.PG) !== 0;
+  if (paging && (cr0 & Cr0.PE) === 0) cpu.gp();
+  if ((cr0 & Cr0.NW) !== 0 && (cr0 & Cr0.CD) === 0) cpu.gp();
+  requireAllowed(cpu, 0, cr0);
+  const cr4 = cpu.cr4;
+  let efer = cpu.efer;
+  if (paging && (old & Cr0.PG) === 0 && (efer & Efer.LME) !== 0) {
+    // Activating IA-32e mode: SDM "IA-32e Mode System Data Structures", consistency checks.
+    const codeIsLong = (cpu.segmentAccess(Segment.CS) & 0x2000) !== 0;
+    const tssType = cpu.segmentAccess(Segment.TR) & 0x1_001f;
+    if ((cr4 & Cr4.PAE) === 0 || codeIsLong || tssType === 1 || tssType === 3) cpu.gp();
+    efer |= Efer.LMA;
+  }
+  if (!paging && (old & Cr0.PG) !== 0) {
+    if (cpu.codeSize === 64 || (cr4 & Cr4.PCIDE) !== 0) cpu.gp();
+  }
+  if (((old ^ cr0) & CR0_PDPTE) !== 0 && isPaePaging(cr0, cr4, efer) && !loadPdptes(cpu, cpu.get32(R.CR3))) cpu.gp();
+  setCr0(cpu, cr0);
+}
+
+/** A hypervisor's fixed bits (VMX operation). */
+function requireAllowed(cpu: Cpu, cr: 0 | 4, value: number): void {
+  const x = cpu.interception;
+  if (x !== undefined && x.active && !x.controlAllowed(cr, BigInt(value))) cpu.gp();
+}
+
+// ---- CR3 ----
+
+/** Loads CR3 from two halves; bit 63 is not part of it. `keep`: cached translations of the new PCID stay. */
+export function setCr3(cpu: Cpu, low: number, high: number, keep = false): void {
+  cpu.set32(R.CR3, low);
+  cpu.set32(R.CR3 + 4, high & 0x7fff_ffff);
+  cpu.mmu.addressSpaceChanged(keep);
+}
+
+/** MOV to CR3. `high` is 0 outside 64-bit mode. */
+export function writeCr3(cpu: Cpu, low: number, high: number): void {
+  let keep = false;
+  if (high !== 0) {
+    const pcide = (cpu.cr4 & Cr4.PCIDE) !== 0;
+    keep = pcide && high >>> 31 !== 0;
+    const reserved = (pcide ? 0x7fff_ffff : 0xffff_ffff) & ~(2 ** (cpu.profile.physicalAddressWidth - 32) - 1);
+    if ((high & reserved) !== 0) cpu.gp();
+  }
+  if (isPaePaging(cpu.cr0, cpu.cr4, cpu.efer) && !loadPdptes(cpu, low)) cpu.gp();
+  setCr3(cpu, low, high, keep);
+}
+
+// ---- CR4 ----
+
+export function setCr4(cpu: Cpu, value: number): void {
+  const changed = cpu.cr4 ^ value;
+  cpu.set32(R.CR4, value);
+  if ((changed & CR4_TRANSLATION) !== 0) cpu.mmu.flushAll();
+}
+
+/** MOV to CR4: `value` is the low half, after a hypervisor's masks. */
+export function writeCr4(cpu: Cpu, value: number): void {
+  const old = cpu.cr4;
+  if ((value & ~supportedCr4(cpu)) !== 0) cpu.gp();
+  if (cpu.longMode) {
+    if ((value & Cr4.PAE) === 0) cpu.gp();
+  } else if ((value & Cr4.PCIDE) !== 0) cpu.gp();
+  if ((value & ~old & Cr4.PCIDE) !== 0 && (cpu.get32(R.CR3) & 0xfff) !== 0) cpu.gp();
+  requireAllowed(cpu, 4, value >>> 0);
+  if (((old ^ value) & CR4_PDPTE) !== 0 && isPaePaging(cpu.cr0, value, cpu.efer) && !loadPdptes(cpu, cpu.get32(R.CR3))) cpu.gp();
+  setCr4(cpu, value >>> 0);
+}
+
+// ---- EFER ----
+
+/** Loads EFER as it is, LMA included. */
+export function setEfer(cpu: Cpu, value: number): void {
+  const changed = cpu.efer ^ value;
+  cpu.set32(R.EFER, value);
+  if ((changed & Efer.NXE) !== 0) cpu.mmu.flushAll();
+  if ((changed & Efer.LMA) !== 0) cpu.modeChanged();
+}
+
+/** WRMSR to IA32_EFER. LMA is read-only. */
+export function writeEfer(cpu: Cpu, value: bigint): void {
+  if (value >> 32n !== 0n) cpu.gp();
+  const old = cpu.efer;
+  const efer = ((Number(value) & ~Efer.LMA) | (old & Efer.LMA)) >>> 0;
+  if ((efer & ~supportedEfer(cpu)) !== 0) cpu.gp();
+  if (((old ^ efer) & Efer.LME) !== 0 && (cpu.cr0 & Cr0.PG) !== 0) cpu.gp();
+  if (cpu.interception?.eferAllowed?.(efer) === false) cpu.gp();
+  setEfer(cpu, efer);
+}

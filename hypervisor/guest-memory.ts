@@ -1,0 +1,124 @@
+/**
+ * What a VM sees on its bus: RAM whose host frames are found on first touch, and its own devices.
+ * Guest-physical addresses are JS numbers below 2^52.
+ */
+import type { AccessSize, MmioDevice } from '../devices/bus';
+import { LOW_RAM_LIMIT, type PhysicalMemory } from '../memory/physical-memory';
+import { LARGE, SMALL, type HostFrames } from './frames';
+
+const FOUR_GIB = 0x1_0000_0000;
+
+interface Range {
+  readonly base: number;
+  readonly size: number;
+  readonly device: MmioDevice;
+}
+
+export class GuestMemory {
+  /** Host address of each backed page or block, by guest page number (2 MiB blocks under their first page). */
+  private readonly small = new Map<number, number>();
+  private readonly large = new Map<number, number>();
+  private readonly ranges: Range[] = [];
+  private readonly lowRam: number;
+  private readonly highRam: number;
+
+  /**
+   * @param bytes RAM of the VM: below 3 GiB first, the rest from 4 GiB on.
+   * @param map told of every page that got a host frame: programs the nested paging structures.
+   */
+  constructor(
+    readonly bytes: number,
+    private readonly host: PhysicalMemory,
+    private readonly frames: HostFrames,
+    private readonly map: (gpa: number, host: number, size: number) => void,
+  ) {
+    this.lowRam = Math.min(bytes, LOW_RAM_LIMIT);
+    this.highRam = bytes - this.lowRam;
+  }
+
+  isRam(gpa: number): boolean {
+    return gpa < this.lowRam || (gpa >= FOUR_GIB && gpa < FOUR_GIB + this.highRam);
+  }
+
+  /** Gives the page of `gpa` a host frame, if it is RAM; false if it is not. */
+  back(gpa: number): boolean {
+    if (!this.isRam(gpa)) return false;
+    if (this.hostOf(gpa) !== undefined) return true;
+    const block = gpa - (gpa % LARGE);
+    if (this.isRam(block) && this.isRam(block + LARGE - 1)) {
+      const frame = this.frames.takeLarge();
+      if (frame !== undefined) {
+        this.clear(frame, LARGE);
+        this.large.set(block, frame);
+        this.map(block, frame, LARGE);
+        return true;
+      }
+    }
+    const page = gpa - (gpa % SMALL);
+    const frame = this.frames.takeSmall();
+    this.clear(frame, SMALL);
+    this.small.set(page, frame);
+    this.map(page, frame, SMALL);
+    return true;
+  }
+
+  /** Memory that a VM gets must not show what was there before. Untouched frames are zero already, and stay uncommitted. */
+  private clear(frame: number, size: number): void {
+    if (this.dirtyFrames) this.host.writeBytes(frame, new Uint8Array(size));
+  }
+  /** Host frames may hold old data (they were poisoned, or belonged to another VM). */
+  dirtyFrames = false;
+
+  /** Host-physical address of a backed guest-physical address. */
+  hostOf(gpa: number): number | undefined {
+    const block = this.large.get(gpa - (gpa % LARGE));
+    if (block !== undefined) return block + (gpa % LARGE);
+    const page = this.small.get(gpa - (gpa % SMALL));
+    return page === undefined ? undefined : page + (gpa % SMALL);
+  }
+
+  /** Copies bytes into guest RAM. Throws RangeError if some of them are not RAM. */
+  writeBytes(gpa: number, bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length; ) {
+      const a = gpa + done;
+      const chunk = Math.min(bytes.length - done, SMALL - (a % SMALL));
+      if (!this.back(a)) throw new RangeError(`guest-physical 0x${a.toString(16)} is not RAM (the VM has ${this.bytes} bytes)`);
+      this.host.writeBytes(this.hostOf(a)!, bytes.subarray(done, done + chunk));
+      done += chunk;
+    }
+  }
+
+  /** Copies bytes out of guest RAM; unbacked pages read as zero, devices as all ones. */
+  readBytes(gpa: number, length: number): Uint8Array {
+    const out = new Uint8Array(length);
+    for (let done = 0; done < length; ) {
+      const a = gpa + done;
+      const chunk = Math.min(length - done, SMALL - (a % SMALL));
+      const host = this.hostOf(a);
+      if (host !== undefined) out.set(this.host.readBytes(host, chunk), done);
+      else if (!this.isRam(a)) out.fill(0xff, done, done + chunk);
+      done += chunk;
+    }
+    return out;
+  }
+
+  // ---- devices ----
+
+  mapMmio(base: number, size: number, device: MmioDevice): void {
+    this.ranges.unshift({ base, size, device });
+  }
+  unmapMmio(device: MmioDevice): void {
+    for (let i = this.ranges.length - 1; i >= 0; i--) if (this.ranges[i].device === device) this.ranges.splice(i, 1);
+  }
+  private at(gpa: number): Range | undefined {
+    return this.ranges.find((r) => gpa >= r.base && gpa < r.base + r.size);
+  }
+  readMmio(gpa: number, size: AccessSize): number {
+    const r = this.at(gpa);
+    return r ? r.device.readMmio(gpa - r.base, size) >>> 0 : size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
+  }
+  writeMmio(gpa: number, size: AccessSize, value: number): void {
+    const r = this.at(gpa);
+    if (r) r.device.writeMmio(gpa - r.base, size, value >>> 0);
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * What VMX and SVM have in common, and nothing else: a virtual processor that can be entered, looked at and given events.
+ * Everything vendor-specific is behind it; everything in front of it is written once.
+ */
+import type { Cpu } from '../cpu/cpu';
+import type { Exit, RawExit } from './exit';
+import type { EntryState } from '../guests/boot/entry-state';
+
+/** The guest ran into an exit, or the machine stopped for a reason of its own (virtual time limit, request to stop). */
+export type RunResult = { readonly kind: 'exit'; readonly exit: Exit } | { readonly kind: 'paused'; readonly because: 'limit' | 'stopped' | 'shutdown' | 'idle' };
+
+/** An event for the guest's IDT. */
+export interface Injection {
+  readonly type: 'interrupt' | 'nmi' | 'exception';
+  readonly vector: number;
+  readonly errorCode?: number;
+}
+
+export interface VirtualProcessor {
+  /** Loads the state a boot protocol asks for. */
+  load(state: EntryState): void;
+  /** Enters the guest (or goes on, after a pause) until it exits or virtual time reaches `limit` (ticks). */
+  run(limit: number): RunResult;
+  /** The vendor's record of the last exit. */
+  raw(): RawExit;
+
+  /** General registers 0-15, 64 bits. */
+  gpr(register: number): bigint;
+  setGpr(register: number, value: bigint): void;
+  gpr32(register: number): number;
+  /** Writes 32 bits and clears the upper half. */
+  setGpr32(register: number, value: number): void;
+  rip(): bigint;
+  cr4(): number;
+  /** Steps over the instruction that exited, with what that does to STI / MOV SS blocking and TF. */
+  skipInstruction(): void;
+
+  /** The guest would take an external interrupt at once. */
+  interruptible(): boolean;
+  /** An event is already waiting to be delivered at the next entry. */
+  readonly injecting: boolean;
+  inject(event: Injection): void;
+  /** A page fault's address goes to CR2. */
+  setCr2(address: bigint): void;
+  /** Exit as soon as the guest could take an interrupt. */
+  requestInterruptWindow(on: boolean): void;
+  /** Exit when virtual time reaches this tick; Infinity for never. */
+  setDeadline(tick: number): void;
+  /** Adds to the time stamp counter that the guest reads (64-bit, modulo 2^64). */
+  setTscOffset(offset: bigint): void;
+  /** An event whose delivery the exit interrupted is to be delivered again. */
+  reinjectInterrupted(): void;
+
+  /** Guest-physical pages [gpa, gpa + size) are host frames from `host` on; size is 4 KiB or 2 MiB. */
+  map(gpa: number, host: number, size: number, writable: boolean): void;
+  unmap(gpa: number, size: number): void;
+
+  /** Copies the whole guest processor state into a processor model (for emulation), and back. */
+  copyTo(model: Cpu): void;
+  copyFrom(model: Cpu): void;
+  /** MOV to CR0 / CR3 / CR4 on behalf of the guest, with the masks' effect. */
+  writeControl(register: 0 | 3 | 4, value: bigint): void;
+  readControl(register: 0 | 3 | 4): bigint;
+}
