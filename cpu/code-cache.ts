@@ -64,6 +64,8 @@ export class CodeCache {
   onFrameBecameCode: (host: number) => void = () => {};
   /** Told when every record was dropped: jump caches must forget. */
   onFlush: () => void = () => {};
+  /** Host-physical addresses that no block runs over: execution stops there in root mode. */
+  readonly gates = new Set<number>();
   decoded = 0;
   invalidations = 0;
 
@@ -78,7 +80,7 @@ export class CodeCache {
     this.first = RECORDS + cpus * SCRATCH_RECORDS * RECORD_SIZE;
     this.next = this.first;
     for (let i = 0; i < cpus; i++) this.insns.push(undefined as unknown as Insn);
-    memory.onWrite((physical, length) => this.written(physical, length));
+    memory.onWrite((physical, length) => this.invalidate(physical, length));
   }
 
   startOffset(record: number): number { return this.meta[(record - RECORDS) >>> 5] & 0x1fff; }
@@ -141,6 +143,7 @@ export class CodeCache {
       let ended = false;
       let conditional = false;
       while (count < MAX_BLOCK) {
+        if ((count > 0 || entry !== 0) && this.gates.size > 0 && this.gates.has(this.memory.physical(page + offset))) break;
         const insn = offset < PAGE_SIZE ? decode(this.memory.u8, page + offset, end, codeSize) : undefined;
         if (insn === undefined) break;
         this.decoded++;
@@ -158,7 +161,7 @@ export class CodeCache {
         }
       }
       if (count === 0) {
-        // The instruction crosses the page: it is not decoded here.
+        // The instruction crosses the page, or is behind a gate: it is not decoded here.
         if (entry === 0) return 0;
         this.fall(offset, 0, 0);
         return entry;
@@ -231,8 +234,8 @@ export class CodeCache {
     return frame === undefined || !frame.overlaps(host & 0xfff, Math.min(bytes, PAGE_SIZE - (host & 0xfff)));
   }
 
-  /** RAM at [physical, physical + length) inside one page is about to change. */
-  private written(physical: number, length: number): void {
+  /** Drops the blocks over [physical, physical + length), which lies inside one page: its bytes are about to change, or a gate moved. */
+  invalidate(physical: number, length: number): void {
     const host = this.memory.host(physical);
     const number = (host - RAM_BASE) >>> 12;
     const frame = this.frames.get(number);

@@ -66,7 +66,7 @@ export class Engine {
   readonly interpreter: Interpreter;
   readonly code: CodeCache;
   /** Host-physical addresses at which root-mode execution stops (see the hypervisor's root program). */
-  readonly gates = new Set<number>();
+  private readonly gates: Set<number>;
   /**
    * Root mode is played by TypeScript between gates: its few machine instructions take no time, and only guest instructions count.
    */
@@ -94,6 +94,7 @@ export class Engine {
     sharing.engines[cpu.index] = this;
     this.interpreter = sharing.interpreter;
     this.code = sharing.code;
+    this.gates = sharing.code.gates;
     cpu.mmu.mayWriteQuietly = (physical, bytes) => this.code.untouched(physical, bytes);
     cpu.mmu.faultOfNonCanonical = () => this.vectorOfNonCanonical();
     cpu.mmu.onFetchFlush = () => this.fetchTags.fill(-1);
@@ -109,6 +110,16 @@ export class Engine {
   stop(): void {
     this.stopRequested = true;
     this.cpu.attention = true;
+  }
+
+  /** Stops root-mode execution before the instruction at a host-physical address. */
+  addGate(physical: number): void {
+    this.gates.add(physical);
+    this.code.invalidate(physical, 1);
+  }
+  clearGates(): void {
+    for (const gate of this.gates) this.code.invalidate(gate, 1);
+    this.gates.clear();
   }
 
   // ---- the loop ----
@@ -380,7 +391,12 @@ export class Engine {
     cpu.mmu.slowStep = false;
     const done = status === Status.Budget || status === Status.Attention;
     if (!done) this.unwound(status);
-    cpu.mmu.commitStore(done);
+    if (done) {
+      // A device hears of the store at the time of the instruction, which is before it retires.
+      cpu.i32[this.state + R.BUDGET / 4]++;
+      cpu.mmu.commitStore(true);
+      cpu.i32[this.state + R.BUDGET / 4]--;
+    } else cpu.mmu.commitStore(false);
     this.settle(wasGuest);
     if (!done) return this.afterUnwind();
     // RF lasts for one instruction, unless that instruction loaded it (IRET).

@@ -56,7 +56,7 @@ export class VmxProcessor implements VirtualProcessor {
     private readonly frames: HostFrames,
   ) {
     this.root = buildRootProgram(cpu.memory, frames, { launch: [0x0f, 0x01, 0xc2], resume: [0x0f, 0x01, 0xc3] });
-    for (const gate of this.root.gates) engine.gates.add(gate);
+    for (const gate of this.root.gates) engine.addGate(gate);
     engine.hosted = true;
     this.eptRoot = this.page();
     this.enterRootMode();

@@ -115,14 +115,6 @@ export interface VmxCapabilities {
   readonly msrs: ReadonlyMap<number, bigint>;
 }
 
-/** CR4 bits that the processor implements. */
-function cr4Supported(profile: CpuProfile): number {
-  const optional: readonly (readonly [string, number])[] = [
-    ['umip', 1 << 11], ['fsgsbase', 1 << 16], ['pcid', 1 << 17], ['xsave', 1 << 18], ['smep', 1 << 20], ['smap', 1 << 21], ['pku', 1 << 22],
-  ];
-  return optional.reduce((bits, [feature, bit]) => (profile.has(feature) ? bits | bit : bits), 0x27ff);
-}
-
 /** Controls about an instruction make sense only where the instruction exists. */
 function secondaryFor(cpu: CpuProfile, vmx: VmxProfile): number {
   let bits = vmx.secondary;
@@ -137,13 +129,13 @@ function secondaryFor(cpu: CpuProfile, vmx: VmxProfile): number {
 
 const msrOf = (allowed0: number, allowed1: number): bigint => BigInt(allowed0 >>> 0) | (BigInt(allowed1 >>> 0) << 32n);
 
-export function vmxCapabilities(cpu: CpuProfile, vmx: VmxProfile): VmxCapabilities {
+/** @param cr4Fixed1 CR4 bits that the processor implements. */
+export function vmxCapabilities(cpu: CpuProfile, vmx: VmxProfile, cr4Fixed1: number): VmxCapabilities {
   const word = (name: keyof typeof DEFAULT1): Allowed => ({ allowed0: TRUE_DEFAULT1[name], allowed1: (DEFAULT1[name] | vmx[name]) >>> 0 });
   const secondary: Allowed = { allowed0: 0, allowed1: secondaryFor(cpu, vmx) };
   const controls = { pinBased: word('pinBased'), primary: word('primary'), secondary, exit: word('exit'), entry: word('entry') };
   const fields = FIELD_NAMES.map((name) => fieldExists(name, controls));
   const highestIndex = FIELD_NAMES.reduce((highest, name, i) => (fields[i] ? Math.max(highest, indexOf(VMCS[name])) : highest), 0);
-  const cr4Fixed1 = cr4Supported(cpu);
 
   const basic = BigInt(VMCS_REVISION) | (BigInt(VMCS_REGION_SIZE) << 32n) | (6n << 50n) /* write-back */ | (1n << 54n) /* INS/OUTS information */ | (1n << 55n); /* TRUE MSRs */
   const misc =

@@ -29,7 +29,7 @@ export const AMD: VendorIdentity = {
     return [
       [0x0, 0, [HIGHEST_BASIC, b, c, d]],
       [0x1, 0, [SIGNATURE, 0x0001_0800, 0, 0]],
-      [0x5, 0, features.has('monitor') ? [64, 64, 3, 0x10] : [0, 0, 0, 0]],
+      [0x5, 0, features.has('monitor') ? [64, 64, 0, 0] : [0, 0, 0, 0]],
       [0x6, 0, [0, 0, 0, 0]],
       [0x7, 0, [0, 0, 0, 0]],
       [0xb, 0, [0, 1, 0x100, 0]],

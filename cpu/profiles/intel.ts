@@ -34,8 +34,8 @@ export const INTEL: VendorIdentity = {
       [0x4, 1, cacheLeaf(2, 1, 32, 8)],
       [0x4, 2, cacheLeaf(3, 2, 1024, 16)],
       [0x4, 3, cacheLeaf(3, 3, 11 * 1024, 11)],
-      // Monitor line 64 bytes; interrupts break MWAIT even when masked; one C1 substate.
-      [0x5, 0, features.has('monitor') ? [64, 64, 3, 0x10] : [0, 0, 0, 0]],
+      // Monitor line of 64 bytes, no MWAIT extensions.
+      [0x5, 0, features.has('monitor') ? [64, 64, 0, 0] : [0, 0, 0, 0]],
       [0x6, 0, [0, 0, 0, 0]],
       [0x7, 0, [0, 0, 0, 0]],
       // No architectural performance monitoring.

@@ -5,6 +5,7 @@
  */
 import { Cr0, Cr4, Efer, type Cpu } from '../cpu';
 import { Segment } from '../decoder/insn';
+import type { CpuProfile } from '../interfaces';
 import { R } from '../layout';
 
 /** CR0 bits that exist; ET is always 1. */
@@ -16,7 +17,7 @@ const CR4_TRANSLATION = Cr4.PSE | Cr4.PAE | Cr4.PGE | Cr4.PCIDE | Cr4.SMEP | Cr4
 const CR0_PDPTE = Cr0.PG | Cr0.CD | Cr0.NW;
 const CR4_PDPTE = Cr4.PSE | Cr4.PAE | Cr4.PGE | Cr4.SMEP;
 
-/** CR4 bits and the CPUID feature that brings them. TSD, MCE and PCE exist on every processor of ours. */
+/** CR4 bits and the CPUID feature that brings them; PCE has none of its own and comes with RDMSR. */
 const CR4_FEATURES: readonly (readonly [bit: number, feature: string])[] = [
   [Cr4.TSD, 'tsc'],
   [Cr4.DE, 'de'],
@@ -46,13 +47,23 @@ const EFER_FEATURES: readonly (readonly [bit: number, feature: string])[] = [
   [EFER_AIBRSE, 'auto-ibrs'],
 ];
 
-const maskOf = (cpu: Cpu, rows: readonly (readonly [number, string])[]): number =>
-  rows.reduce((mask, [bit, feature]) => (cpu.profile.has(feature) ? mask | bit : mask), 0) >>> 0;
+/** The bits that a profile has, computed once. */
+function maskBy(rows: readonly (readonly [bit: number, feature: string])[]): (cpu: Cpu) => number {
+  const known = new WeakMap<CpuProfile, number>();
+  return (cpu) => {
+    let mask = known.get(cpu.profile);
+    if (mask === undefined) {
+      mask = rows.reduce((m, [bit, feature]) => (cpu.profile.has(feature) ? m | bit : m), 0) >>> 0;
+      known.set(cpu.profile, mask);
+    }
+    return mask;
+  };
+}
 
 /** CR4 bits this processor has. */
-export const supportedCr4 = (cpu: Cpu): number => maskOf(cpu, CR4_FEATURES);
+export const supportedCr4 = maskBy(CR4_FEATURES);
 /** EFER bits this processor has. */
-export const supportedEfer = (cpu: Cpu): number => maskOf(cpu, EFER_FEATURES);
+export const supportedEfer = maskBy(EFER_FEATURES);
 
 // ---- PDPTE registers ----
 

@@ -35,6 +35,7 @@ export function longModeMachine(megabytes = 16, profile: CpuProfile = TEST_PROFI
   cpu.modeChanged();
   cpu.mmu.flushAll();
 
+  let gate = -1;
   const run = (start: number, end: number, stepping = false): CpuEvent | undefined => {
     let fault: CpuEvent | undefined;
     engine.onFault = (event) => {
@@ -44,8 +45,10 @@ export function longModeMachine(megabytes = 16, profile: CpuProfile = TEST_PROFI
     };
     cpu.rip = BigInt(start);
     cpu.activity = Activity.Active;
-    engine.gates.clear();
-    engine.gates.add(end);
+    if (end !== gate) {
+      engine.clearGates();
+      engine.addGate((gate = end));
+    }
     for (let i = 0; i < 10_000 && fault === undefined; i++) {
       if (cpu.rip === BigInt(end)) break;
       if (stepping) engine.step();

@@ -85,3 +85,6 @@ export enum ExitReason {
 
 /** Bit 31 of the exit-reason field: the exit is a VM-entry failure. */
 export const VM_ENTRY_FAILURE = 0x8000_0000;
+
+/** Name of a basic exit reason; "exit reason 35" for a number that has none. */
+export const exitReasonName = (basic: number): string => ExitReason[basic] ?? `exit reason ${basic}`;

@@ -1,0 +1,51 @@
+/**
+ * What happens between two guest instructions. SDM "Priority Among Concurrent Events" with the causes of "Other Causes of VM Exits":
+ * MTF, TPR below threshold > debug traps > VMX-preemption timer > NMI window > NMI > interrupt window > external interrupt.
+ */
+import { EventType } from '../cpu/interfaces';
+import { Interruption, PinBased, Primary, ExitControl } from './controls';
+import { completeEntry } from './entry/inject';
+import { ExitReason } from './exit/reason';
+import type { Vmx } from './vmx';
+
+const NMI_VECTOR = 2;
+
+/** True when a VM exit was performed or an event injected. */
+export function boundary(vmx: Vmx, interruptPending: boolean, nmiPending: boolean): boolean {
+  if (vmx.entryIncomplete && completeEntry(vmx)) return true;
+  const { cpu } = vmx;
+  const shadow = cpu.inShadow();
+  const mtf = (vmx.primary & Primary.MONITOR_TRAP_FLAG) !== 0;
+
+  if (vmx.mtfPending || (mtf && cpu.retired() !== vmx.firstInstruction)) return vmx.exitOnEvent(ExitReason.MonitorTrapFlag);
+  if (vmx.tprBelowThreshold) return vmx.exitOnEvent(ExitReason.TprBelowThreshold);
+
+  if (cpu.pendingDebug !== 0 && !(shadow && cpu.shadowByMovSs)) {
+    vmx.mtfPending = mtf;
+    return false;
+  }
+  if (cpu.now() >= vmx.deadline) return vmx.exitOnEvent(ExitReason.PreemptionTimerExpired);
+
+  if ((vmx.primary & Primary.NMI_WINDOW_EXITING) !== 0 && !vmx.virtualNmiBlocked && !shadow) return vmx.exitOnEvent(ExitReason.NmiWindow);
+  if (nmiPending && !shadow && !cpu.nmiBlocked) {
+    if ((vmx.pinBased & PinBased.NMI_EXITING) === 0) {
+      vmx.mtfPending = mtf;
+      return false;
+    }
+    cpu.nmiPending = false;
+    // "VM exits caused by NMIs: there is blocking by NMI afterwards."
+    vmx.exitOnEvent(ExitReason.ExceptionOrNmi, (Interruption.VALID | (EventType.Nmi << 8) | NMI_VECTOR) >>> 0);
+    cpu.nmiBlocked = true;
+    return true;
+  }
+  if (shadow) return false;
+  if ((vmx.primary & Primary.INTERRUPT_WINDOW_EXITING) !== 0 && cpu.interruptsEnabled) return vmx.exitOnEvent(ExitReason.InterruptWindow);
+  if (interruptPending && (vmx.pinBased & PinBased.EXTERNAL_INTERRUPT_EXITING) !== 0) {
+    const acknowledge = (vmx.exitControls & ExitControl.ACKNOWLEDGE_INTERRUPT_ON_EXIT) !== 0 && cpu.interrupts !== undefined;
+    const information = acknowledge ? (Interruption.VALID | (EventType.ExternalInterrupt << 8) | cpu.interrupts!.acknowledge()) >>> 0 : 0;
+    return vmx.exitOnEvent(ExitReason.ExternalInterrupt, information);
+  }
+  // Without an exit the step loop delivers it; then a pending MTF VM exit follows the delivery.
+  if (interruptPending && cpu.interruptsEnabled) vmx.mtfPending = mtf;
+  return false;
+}
