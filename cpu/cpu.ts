@@ -57,6 +57,8 @@ export class Cpu {
   insn!: Insn;
   /** The exception to deliver after an unwind; undefined when a VM exit (or a retry) unwound. */
   fault: CpuEvent | undefined;
+  /** The event on its way through the IDT, while deliverEvent works on it. */
+  delivering: CpuEvent | undefined;
   activity = Activity.Active;
   /** NMI edge waiting; NMIs blocked until IRET. */
   nmiPending = false;

@@ -6,7 +6,8 @@ import { Segment } from '../cpu/decoder/insn';
 import type { Engine } from '../cpu/engine';
 import { R, S, seg } from '../cpu/layout';
 import type { EntryState } from '../guests/boot/entry-state';
-import { violations, explain } from '../vmx/entry/explain';
+import { explain, violations } from '../vmx/entry/check';
+import { ALL_CHECKS } from '../vmx/entry/groups';
 import { ExitReason, exitReasonName } from '../vmx/exit/reason';
 import { EntryControl, ExitControl, Interruptibility, Interruption, PinBased, Primary, Secondary } from '../vmx/controls';
 import { VMCS, type FieldName } from '../vmx/vmcs/fields';
@@ -256,7 +257,7 @@ export class VmxProcessor implements VirtualProcessor {
   private explainFailure(at: number): string {
     if (!this.root.gates.includes(at)) return `root mode stopped at 0x${at.toString(16)}`;
     const error = this.get32('VM_INSTRUCTION_ERROR');
-    const broken = violations(this.vmx).map(explain).join('\n');
+    const broken = violations(ALL_CHECKS, this.vmx.entryState).map(explain).join('\n');
     return `VM entry failed (VM-instruction error ${error}, exit reason 0x${this.get32('EXIT_REASON').toString(16)}):\n${broken}`;
   }
 

@@ -85,6 +85,8 @@ export class Vmx implements Interception {
   /** Instruction count at the entry: an MTF VM exit follows once it moved on. */
   firstInstruction = 0;
   virtualNmiBlocked = false;
+  /** Blocking by NMI as the entry established it; IRET does not end it if NMIs exit. */
+  nmiBlockingKept = false;
   tprBelowThreshold = false;
   /** The event that VM entry is injecting now. */
   injecting: CpuEvent | undefined;
@@ -274,7 +276,7 @@ export class Vmx implements Interception {
   /** Because of an instruction that will not execute: RIP stays at it. */
   exitOnInstruction(reason: ExitReason, qualification = 0): true {
     this.vmcs.setLow(OFFSET.EXIT_INSTRUCTION_LENGTH, this.cpu.insn.length);
-    this.exit(reason, qualification, 0, 0, 0, SavedRf.Clear, this.cpu.delivering);
+    this.exit(reason, qualification, 0, 0, 0, SavedRf.Clear, undefined);
     return true;
   }
   /** ... whose qualification is an address. */
@@ -423,12 +425,8 @@ export class Vmx implements Interception {
     if ((this.pinBased & PinBased.VIRTUAL_NMIS) !== 0) {
       if (this.virtualNmiBlocked) this.nmiUnblockedAt = this.cpu.retired();
       this.virtualNmiBlocked = false;
-    } else this.cpu.nmiBlocked = this.nmiBlockedByHost;
+    } else this.cpu.nmiBlocked = this.nmiBlockingKept;
     this.cpu.attention = true;
-  }
-
-  private get nmiBlockedByHost(): boolean {
-    return (this.vmcs.low(OFFSET.GUEST_INTERRUPTIBILITY_STATE) & 8) !== 0;
   }
 
   execute(insn: Insn): void {

@@ -21,7 +21,7 @@ export function completeEntry(vmx: Vmx): boolean {
   const nmiBlocked = (blocking & Interruptibility.BLOCKING_BY_NMI) !== 0;
   const virtualNmis = (vmx.pinBased & PinBased.VIRTUAL_NMIS) !== 0;
   vmx.virtualNmiBlocked = virtualNmis && nmiBlocked;
-  cpu.nmiBlocked = !virtualNmis && nmiBlocked;
+  cpu.nmiBlocked = vmx.nmiBlockingKept = !virtualNmis && nmiBlocked;
 
   // Units of the timer are TSC ticks (IA32_VMX_MISC[4:0] = 0).
   vmx.deadline = (vmx.pinBased & PinBased.ACTIVATE_PREEMPTION_TIMER) !== 0 ? cpu.now() + vmcs.low(OFFSET.PREEMPTION_TIMER_VALUE) : Infinity;
@@ -74,7 +74,7 @@ function inject(vmx: Vmx, event: CpuEvent): void {
   if (event.type === EventType.Nmi) {
     const virtualNmis = (vmx.pinBased & PinBased.VIRTUAL_NMIS) !== 0;
     vmx.virtualNmiBlocked = virtualNmis;
-    cpu.nmiBlocked = !virtualNmis;
+    cpu.nmiBlocked = vmx.nmiBlockingKept = !virtualNmis;
   }
   // "If the 'monitor trap flag' control is 1 and VM entry is injecting a vectored event, an MTF VM exit is pending before the first instruction."
   if ((vmx.primary & Primary.MONITOR_TRAP_FLAG) !== 0) vmx.mtfPending = true;

@@ -46,6 +46,8 @@ export function loadGuestState(vmx: Vmx): void {
     } else loadPdptes(cpu);
   }
 
+  // "Clearing Address-Range Monitoring".
+  cpu.set32(R.MONITOR_ARMED, 0);
   cpu.set32(R.GUEST_TSC_OFFSET, 0);
   cpu.set32(R.GUEST_TSC_OFFSET + 4, 0);
   if ((vmx.primary & Primary.USE_TSC_OFFSETTING) !== 0) copy(vmx, OFFSET.TSC_OFFSET, R.GUEST_TSC_OFFSET);

@@ -66,6 +66,7 @@ export function loadHostState(vmx: Vmx): HostStateOutcome {
 
   // SDM "Updating Non-Register State".
   cpu.activity = Activity.Active;
+  cpu.set32(R.MONITOR_ARMED, 0);
   cpu.shadowAt = -1;
   cpu.pendingDebug = 0;
 

@@ -1,0 +1,80 @@
+/** One VM with one virtual processor on a physical machine: memory, devices, virtual processor and the run loop put together. */
+import { Cpu } from '../cpu/cpu';
+import { Engine } from '../cpu/engine';
+import type { CpuProfile, InterruptController, TimerQueue } from '../cpu/interfaces';
+import { resetSystemRegisters } from '../cpu/system/msr';
+import { PortBus, Scheduler } from '../devices/bus';
+import type { BootPlan } from '../guests/boot/boot-plan';
+import { Emulator } from './emulator';
+import type { HostFrames } from './frames';
+import { GuestMemory } from './guest-memory';
+import type { VirtualProcessor } from './port';
+import { ModelPolicy } from './processor-policy';
+import { ROUTES, type Routes } from './routes';
+import { Vcpu, type VcpuStop, type VirtualTime } from './vcpu';
+
+/** The devices of a VM, built by the caller on the buses given. Returns where interrupts come from. */
+export type PlatformFactory = (buses: { ports: PortBus; memory: GuestMemory; scheduler: Scheduler; attention: () => void }) => InterruptController;
+
+export interface VirtualMachineOptions {
+  /** The physical processor, in root mode, and its step loop. */
+  readonly cpu: Cpu;
+  readonly engine: Engine;
+  readonly processor: VirtualProcessor;
+  readonly frames: HostFrames;
+  /** RAM of the VM in bytes, a multiple of 4096. */
+  readonly memoryBytes: number;
+  /** What the guest's CPUID and MSRs show. */
+  readonly profile: CpuProfile;
+  readonly platform: PlatformFactory;
+  readonly routes?: Routes;
+}
+
+/** The model has no timers of its own: it makes single steps. */
+const NO_TIMERS: TimerQueue = { next: Infinity, run: () => {}, onChange: () => {} };
+/** Processor number of the emulator's model in the machine's linear memory. */
+const MODEL_INDEX = 1;
+
+export class VirtualMachine {
+  readonly memory: GuestMemory;
+  readonly ports = new PortBus();
+  readonly scheduler: Scheduler;
+  readonly vcpu: Vcpu;
+  readonly processor: VirtualProcessor;
+
+  constructor(options: VirtualMachineOptions) {
+    const { cpu, engine, processor, frames } = options;
+    this.processor = processor;
+    this.memory = new GuestMemory(options.memoryBytes, cpu.memory, frames, (gpa, host, size) => processor.map(gpa, host, size, true));
+    this.scheduler = new Scheduler({ now: () => cpu.now() });
+
+    const model = new Cpu(cpu.memory, options.profile, MODEL_INDEX);
+    resetSystemRegisters(model);
+    model.now = () => cpu.now();
+    const modelEngine = new Engine(model, { ...NO_TIMERS }, engine.sharing);
+    const emulator = new Emulator(model, modelEngine, cpu.memory, this.memory);
+    const interrupts = options.platform({ ports: this.ports, memory: this.memory, scheduler: this.scheduler, attention: () => {} });
+    model.interrupts = interrupts;
+    model.ports = this.ports;
+
+    const time: VirtualTime = {
+      now: () => cpu.now(),
+      skipTo: (tick) => void (cpu.skew += tick - cpu.now()),
+      retireOne: () => void cpu.retiredBase++,
+      retired: () => cpu.retired(),
+    };
+    const policy = new ModelPolicy(model, cpu, () => processor);
+    this.vcpu = new Vcpu(processor, this.memory, this.ports, interrupts, this.scheduler, time, emulator, policy, options.routes ?? ROUTES);
+  }
+
+  /** Puts an image into guest memory and the processor at its entry. */
+  boot(plan: BootPlan): void {
+    for (const { address, bytes } of plan.writes) this.memory.writeBytes(address, bytes);
+    this.processor.load(plan.entry);
+  }
+
+  /** Runs until virtual time `limit` (ticks), or until the guest ends. */
+  run(limit: number): VcpuStop {
+    return this.vcpu.run(limit);
+  }
+}
