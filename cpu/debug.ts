@@ -14,7 +14,12 @@ export const DR7_FIXED = 0x400;
 export const DR7_WRITABLE = 0xffff_23ff;
 
 /** Values of a R/W field of DR7. */
-enum Condition { Execute, Write, InputOutput, ReadWrite }
+enum Condition {
+  Execute,
+  Write,
+  InputOutput,
+  ReadWrite,
+}
 /** Bytes by LEN field of DR7. */
 const LENGTHS = [1, 2, 8, 4] as const;
 

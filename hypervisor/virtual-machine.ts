@@ -1,10 +1,11 @@
 /** One VM with one virtual processor on a physical machine: memory, devices, virtual processor and the run loop put together. */
 import { Cpu } from '../cpu/cpu';
 import { Engine } from '../cpu/engine';
-import type { CpuProfile, InterruptController, TimerQueue } from '../cpu/interfaces';
+import type { CpuProfile, TimerQueue } from '../cpu/interfaces';
 import { resetSystemRegisters } from '../cpu/system/msr';
 import { PortBus, Scheduler } from '../devices/bus';
-import type { BootPlan } from '../guests/boot/boot-plan';
+import type { BootPlan } from '../guests/boot/boot-request';
+import { busesOf, type PlatformFactory } from '../machine/machine';
 import { Emulator } from './emulator';
 import type { HostFrames } from './frames';
 import { GuestMemory } from './guest-memory';
@@ -12,9 +13,6 @@ import type { VirtualProcessor } from './port';
 import { ModelPolicy } from './processor-policy';
 import { ROUTES, type Routes } from './routes';
 import { Vcpu, type VcpuStop, type VirtualTime } from './vcpu';
-
-/** The devices of a VM, built by the caller on the buses given. Returns where interrupts come from. */
-export type PlatformFactory = (buses: { ports: PortBus; memory: GuestMemory; scheduler: Scheduler; attention: () => void }) => InterruptController;
 
 export interface VirtualMachineOptions {
   /** The physical processor, in root mode, and its step loop. */
@@ -53,7 +51,10 @@ export class VirtualMachine {
     model.now = () => cpu.now();
     const modelEngine = new Engine(model, { ...NO_TIMERS }, engine.sharing);
     const emulator = new Emulator(model, modelEngine, cpu.memory, this.memory);
-    const interrupts = options.platform({ ports: this.ports, memory: this.memory, scheduler: this.scheduler, attention: () => {} });
+    const interrupts = options.platform({
+      ...busesOf(model, this.ports, this.memory, this.scheduler),
+      raiseNmi: () => void (this.vcpu.nmiPending = true),
+    });
     model.interrupts = interrupts;
     model.ports = this.ports;
 

@@ -227,8 +227,6 @@ export class VmxProcessor implements VirtualProcessor {
     this.set64('VMCS_LINK_POINTER', (1n << 64n) - 1n);
     for (let r = 0; r < 16; r++) if (r !== 4) this.cpu.setGpr(r, BigInt.asUintN(64, BigInt(state.gprs[r] ?? 0)));
     this.set64('GUEST_RSP', BigInt(state.gprs[4] ?? 0));
-    // Registers that entries do not load.
-    this.cpu.set64(R.XCR0, 1n);
   }
 
   // ---- entering ----

@@ -134,8 +134,8 @@ const ALIASES: Readonly<Record<string, string>> = {
   lahf64: 'lahf-lm',
   'nonstop-tsc': 'invtsc',
   '1gb-pages': 'pdpe1gb',
-  'cmpxchg16b': 'cx16',
-  'cmpxchg8b': 'cx8',
+  cmpxchg16b: 'cx16',
+  cmpxchg8b: 'cx8',
   lzcnt: 'abm',
 };
 

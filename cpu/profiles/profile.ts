@@ -106,7 +106,8 @@ export function createProfile(preset: string, options: ProfileOptions = {}): Cpu
   }
   for (const f of FEATURES) {
     const missing = features.has(f.name) ? f.requires?.filter((r) => !features.has(r)) : undefined;
-    if (missing?.length) throw new RangeError(`CPU ${preset}: ${f.name} requires ${missing.join(', ')}: add +${missing.join(',+')} or remove ${f.name} with -${f.name}`);
+    if (missing?.length)
+      throw new RangeError(`CPU ${preset}: ${f.name} requires ${missing.join(', ')}: add +${missing.join(',+')} or remove ${f.name} with -${f.name}`);
   }
   const width = options.physicalAddressWidth ?? identity.physicalAddressWidth;
   if (!Number.isInteger(width) || width < 36 || width > 52) throw new RangeError(`physical address width ${width} is not an integer from 36 to 52`);

@@ -20,7 +20,8 @@ export const leafKey = (leaf: number, subleaf: number): number => leaf * 256 + M
 
 /** The twelve bytes of a vendor string in the order EBX, EDX, ECX. */
 export function vendorString(text: string): readonly [ebx: number, ecx: number, edx: number] {
-  const word = (at: number): number => (text.charCodeAt(at) | (text.charCodeAt(at + 1) << 8) | (text.charCodeAt(at + 2) << 16) | (text.charCodeAt(at + 3) << 24)) >>> 0;
+  const word = (at: number): number =>
+    (text.charCodeAt(at) | (text.charCodeAt(at + 1) << 8) | (text.charCodeAt(at + 2) << 16) | (text.charCodeAt(at + 3) << 24)) >>> 0;
   return [word(0), word(8), word(4)];
 }
 

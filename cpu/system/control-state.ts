@@ -68,8 +68,7 @@ export const supportedEfer = maskBy(EFER_FEATURES);
 // ---- PDPTE registers ----
 
 /** PAE paging is in use with these values: paging on, PAE on, not IA-32e mode. */
-export const isPaePaging = (cr0: number, cr4: number, efer: number): boolean =>
-  (cr0 & Cr0.PG) !== 0 && (cr4 & Cr4.PAE) !== 0 && (efer & Efer.LMA) === 0;
+export const isPaePaging = (cr0: number, cr4: number, efer: number): boolean => (cr0 & Cr0.PG) !== 0 && (cr4 & Cr4.PAE) !== 0 && (efer & Efer.LMA) === 0;
 
 const PDPTE_PRESENT = 1n;
 /** Bits 2:1 and 8:5. */

@@ -6,7 +6,10 @@ import { XSAVE_BYTES } from '../profiles/vendor';
 import { MiscEnable } from './msr-values';
 import type { SystemInstructions } from './table';
 
-const RAX = 0, RCX = 1, RDX = 2, RBX = 3;
+const RAX = 0,
+  RCX = 1,
+  RDX = 2,
+  RBX = 3;
 const BIT_OSXSAVE = 1 << 27;
 const BIT_MONITOR = 1 << 3;
 const BIT_APIC = 1 << 9;
@@ -27,7 +30,10 @@ function cpuid(cpu: Cpu): void {
   if (limited && leaf > LIMITED_LEAF && leaf < 0x8000_0000) leaf = LIMITED_LEAF;
   const subleaf = cpu.gpr32(RCX);
   const registers = cpu.profile.cpuid(leaf, subleaf);
-  let eax = registers[0], ebx = registers[1], ecx = registers[2], edx = registers[3];
+  let eax = registers[0],
+    ebx = registers[1],
+    ecx = registers[2],
+    edx = registers[3];
   switch (leaf) {
     case 0:
       if (limited) eax = LIMITED_LEAF;

@@ -3,7 +3,9 @@ import { Flag, Vector, type Cpu } from '../cpu';
 import type { Insn } from '../decoder/insn';
 import type { SystemInstructions } from './table';
 
-const AL = 0, AX = 0, AH = 16;
+const AL = 0,
+  AX = 0,
+  AH = 16;
 
 /** SF, ZF and PF of a byte. */
 function byteFlags(value: number): number {
@@ -17,34 +19,38 @@ function byteFlags(value: number): number {
 const needsAdjust = (cpu: Cpu, flags: number): boolean => (cpu.gpr8(AL) & 0xf) > 9 || (flags & Flag.AF) !== 0;
 
 /** AAA and AAS: `direction` 1 or -1. */
-const unpackedAdjust = (direction: 1 | -1) => (cpu: Cpu): void => {
-  const adjust = needsAdjust(cpu, cpu.rflags());
-  // 6 goes to AX, so that AL's carry or borrow reaches AH.
-  if (adjust) cpu.setGpr16(AX, cpu.gpr16(AX) + direction * 0x106);
-  const al = cpu.gpr8(AL) & 0xf;
-  cpu.setGpr8(AL, al);
-  cpu.setArithmetic(byteFlags(al) | (adjust ? Flag.AF | Flag.CF : 0));
-};
+const unpackedAdjust =
+  (direction: 1 | -1) =>
+  (cpu: Cpu): void => {
+    const adjust = needsAdjust(cpu, cpu.rflags());
+    // 6 goes to AX, so that AL's carry or borrow reaches AH.
+    if (adjust) cpu.setGpr16(AX, cpu.gpr16(AX) + direction * 0x106);
+    const al = cpu.gpr8(AL) & 0xf;
+    cpu.setGpr8(AL, al);
+    cpu.setArithmetic(byteFlags(al) | (adjust ? Flag.AF | Flag.CF : 0));
+  };
 
 /** DAA and DAS. */
-const packedAdjust = (direction: 1 | -1) => (cpu: Cpu): void => {
-  const flags = cpu.rflags();
-  const old = cpu.gpr8(AL);
-  let al = old;
-  let carry = 0;
-  let auxiliary = 0;
-  if (needsAdjust(cpu, flags)) {
-    al += direction * 6;
-    carry = (flags & Flag.CF) !== 0 || al < 0 || al > 0xff ? Flag.CF : 0;
-    auxiliary = Flag.AF;
-  }
-  if (old > 0x99 || (flags & Flag.CF) !== 0) {
-    al += direction * 0x60;
-    carry = Flag.CF;
-  } else if (direction === 1) carry = 0;
-  cpu.setGpr8(AL, al);
-  cpu.setArithmetic(byteFlags(al) | carry | auxiliary);
-};
+const packedAdjust =
+  (direction: 1 | -1) =>
+  (cpu: Cpu): void => {
+    const flags = cpu.rflags();
+    const old = cpu.gpr8(AL);
+    let al = old;
+    let carry = 0;
+    let auxiliary = 0;
+    if (needsAdjust(cpu, flags)) {
+      al += direction * 6;
+      carry = (flags & Flag.CF) !== 0 || al < 0 || al > 0xff ? Flag.CF : 0;
+      auxiliary = Flag.AF;
+    }
+    if (old > 0x99 || (flags & Flag.CF) !== 0) {
+      al += direction * 0x60;
+      carry = Flag.CF;
+    } else if (direction === 1) carry = 0;
+    cpu.setGpr8(AL, al);
+    cpu.setArithmetic(byteFlags(al) | carry | auxiliary);
+  };
 
 function aam(cpu: Cpu, insn: Insn): void {
   const base = insn.imm & 0xff;

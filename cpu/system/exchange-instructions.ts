@@ -6,7 +6,10 @@ import { Access } from '../mmu';
 import { linearAfter } from './linear-block';
 import type { SystemInstructions } from './table';
 
-const RAX = 0, RCX = 1, RDX = 2, RBX = 3;
+const RAX = 0,
+  RCX = 1,
+  RDX = 2,
+  RBX = 3;
 const TWO32 = 0x1_0000_0000;
 
 function setZero(cpu: Cpu, zero: boolean): void {
@@ -79,10 +82,12 @@ function exchangeInPlace(cpu: Cpu, host: number): void {
   const u32 = cpu.u32;
   const m = host >>> 2;
   const word = (register: number): number => (cpu.base + R.GPR + register * 8) >>> 2;
-  const a = word(RAX), d = word(RDX);
+  const a = word(RAX),
+    d = word(RDX);
   const equal = u32[m] === u32[a] && u32[m + 1] === u32[a + 1] && u32[m + 2] === u32[d] && u32[m + 3] === u32[d + 1];
   if (equal) {
-    const b = word(RBX), c = word(RCX);
+    const b = word(RBX),
+      c = word(RCX);
     u32[m] = u32[b];
     u32[m + 1] = u32[b + 1];
     u32[m + 2] = u32[c];

@@ -6,7 +6,8 @@ import { Access } from '../mmu';
 import { setStackPointer, stackLinear, stackPointer } from './stack-access';
 import type { SystemInstructions } from './table';
 
-const RSP = 4, RBP = 5;
+const RSP = 4,
+  RBP = 5;
 
 function pusha(cpu: Cpu, insn: Insn): void {
   const bytes = insn.operandSize / 8;

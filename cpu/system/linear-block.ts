@@ -9,7 +9,7 @@ export const linearAfter = (cpu: Cpu, linear: bigint, by: number): bigint => Big
 
 /** Copies `length` bytes (at most a page) at `linear` into `into`. The caller has probed them. */
 export function readBlock(cpu: Cpu, linear: bigint, into: Uint8Array, at: number, length: number): void {
-  for (let done = 0; done < length; ) {
+  for (let done = 0; done < length;) {
     const from = linearAfter(cpu, linear, done);
     const low = Number(from & 0xffff_ffffn) | 0;
     const chunk = Math.min(length - done, PAGE - (low & 0xfff));
@@ -22,7 +22,7 @@ export function readBlock(cpu: Cpu, linear: bigint, into: Uint8Array, at: number
 
 /** Copies bytes to `linear`. The caller has probed them. */
 export function writeBlock(cpu: Cpu, linear: bigint, bytes: Uint8Array, at: number, length: number): void {
-  for (let done = 0; done < length; ) {
+  for (let done = 0; done < length;) {
     const to = linearAfter(cpu, linear, done);
     const low = Number(to & 0xffff_ffffn) | 0;
     const chunk = Math.min(length - done, PAGE - (low & 0xfff));
@@ -32,7 +32,7 @@ export function writeBlock(cpu: Cpu, linear: bigint, bytes: Uint8Array, at: numb
       for (let i = 0; i < chunk; i++) cpu.u8[host + i] = bytes[at + done + i];
     } else {
       // A device sees doublewords where they fit.
-      for (let i = 0; i < chunk; ) {
+      for (let i = 0; i < chunk;) {
         const size = chunk - i >= 4 ? 4 : 1;
         let value = 0;
         for (let k = size - 1; k >= 0; k--) value = value * 256 + bytes[at + done + i + k];

@@ -4,7 +4,8 @@ import type { Insn } from '../decoder/insn';
 import { Sensitive } from '../interfaces';
 import type { SystemInstructions } from './table';
 
-const RAX = 0, RBX = 3;
+const RAX = 0,
+  RBX = 3;
 
 function bound(cpu: Cpu, insn: Insn): void {
   const bytes = insn.size / 8;
@@ -22,13 +23,15 @@ function xlat(cpu: Cpu, insn: Insn): void {
 }
 
 /** CF = 1 and a number, or CF = 0 and zero when the source has none. */
-const random = (feature: string, what: Sensitive) => (cpu: Cpu, insn: Insn): void => {
-  if (!cpu.profile.has(feature)) cpu.ud();
-  cpu.intercept(what, insn.dst);
-  const value = cpu.entropy?.next();
-  cpu.setGprSized(insn.dst, insn.size, BigInt.asUintN(insn.size, value ?? 0n));
-  cpu.setArithmetic(value === undefined ? 0 : Flag.CF);
-};
+const random =
+  (feature: string, what: Sensitive) =>
+  (cpu: Cpu, insn: Insn): void => {
+    if (!cpu.profile.has(feature)) cpu.ud();
+    cpu.intercept(what, insn.dst);
+    const value = cpu.entropy?.next();
+    cpu.setGprSized(insn.dst, insn.size, BigInt.asUintN(insn.size, value ?? 0n));
+    cpu.setArithmetic(value === undefined ? 0 : Flag.CF);
+  };
 
 export const MISCELLANEOUS: SystemInstructions = {
   BOUND: { execute: bound, endsBlock: false },

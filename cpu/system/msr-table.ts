@@ -40,8 +40,14 @@ type Access = Pick<Msr, 'read' | 'write'>;
 
 const intel = (p: CpuProfile): boolean => p.vendor === 'intel';
 const amd = (p: CpuProfile): boolean => p.vendor === 'amd';
-const having = (feature: string) => (p: CpuProfile): boolean => p.has(feature);
-const either = (a: string, b: string) => (p: CpuProfile): boolean => p.has(a) || p.has(b);
+const having =
+  (feature: string) =>
+  (p: CpuProfile): boolean =>
+    p.has(feature);
+const either =
+  (a: string, b: string) =>
+  (p: CpuProfile): boolean =>
+    p.has(a) || p.has(b);
 
 const fixed = (value: bigint): Reads => ({ read: () => value });
 /** All 64 bits of the word at `offset`. */

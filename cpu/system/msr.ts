@@ -7,7 +7,9 @@ import { MSRS, type Msr } from './msr-table';
 import { DE_CFG_RESET, HWCR_RESET, INTEL_MICROCODE_REVISION, MiscEnable, NB_CFG_RESET, PAT_RESET } from './msr-values';
 import type { SystemInstructions } from './table';
 
-const RAX = 0, RCX = 1, RDX = 2;
+const RAX = 0,
+  RCX = 1,
+  RDX = 2;
 const APIC_BASE = 0x1b;
 const TSC_DEADLINE = 0x6e0;
 
@@ -94,7 +96,8 @@ export function resetSystemRegisters(cpu: Cpu): void {
   // Tag word 5555h: every register holds zero, none is empty.
   cpu.set32(R.FTW, 0xff);
   for (const offset of [R.STAR, R.LSTAR, R.CSTAR, R.SFMASK, R.KERNEL_GS_BASE, R.SYSENTER_CS, R.SYSENTER_ESP, R.SYSENTER_EIP]) cpu.set64(offset, 0n);
-  for (const offset of [R.DEBUGCTL, R.TSC_AUX, R.TSC_ADJUST, R.GUEST_TSC_OFFSET, R.SPEC_CTRL, R.XSS, R.MCG_STATUS, R.MISC_FEATURES_ENABLES]) cpu.set64(offset, 0n);
+  for (const offset of [R.DEBUGCTL, R.TSC_AUX, R.TSC_ADJUST, R.GUEST_TSC_OFFSET, R.SPEC_CTRL, R.XSS, R.MCG_STATUS, R.MISC_FEATURES_ENABLES])
+    cpu.set64(offset, 0n);
   cpu.set64(R.TSC_OFFSET, -BigInt(cpu.now()));
   cpu.set64(R.PAT, PAT_RESET);
   for (let n = 0; n < 16; n++) cpu.set64(R.MTRR_VARIABLE + 8 * n, 0n);

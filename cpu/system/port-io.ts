@@ -7,7 +7,11 @@ import { R } from '../layout';
 import { Access } from '../mmu';
 import type { SystemInstructions } from './table';
 
-const RAX = 0, RCX = 1, RDX = 2, RSI = 6, RDI = 7;
+const RAX = 0,
+  RCX = 1,
+  RDX = 2,
+  RSI = 6,
+  RDI = 7;
 /** Offset of the I/O map base in a 32-bit or 64-bit TSS, and the smallest limit that holds it. */
 const TSS_IO_MAP_BASE = 102;
 const TSS_MINIMUM_LIMIT = 103;

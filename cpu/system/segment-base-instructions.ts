@@ -21,18 +21,22 @@ function requireFsgsbase(cpu: Cpu): void {
   if ((cpu.cr4 & Cr4.FSGSBASE) === 0) cpu.ud();
 }
 
-const readBase = (offset: number) => (cpu: Cpu, insn: Insn): void => {
-  requireFsgsbase(cpu);
-  if (insn.size === 64) cpu.setGpr(insn.dst, cpu.get64(offset));
-  else cpu.setGpr32(insn.dst, cpu.get32(offset));
-};
+const readBase =
+  (offset: number) =>
+  (cpu: Cpu, insn: Insn): void => {
+    requireFsgsbase(cpu);
+    if (insn.size === 64) cpu.setGpr(insn.dst, cpu.get64(offset));
+    else cpu.setGpr32(insn.dst, cpu.get32(offset));
+  };
 
-const writeBase = (offset: number) => (cpu: Cpu, insn: Insn): void => {
-  requireFsgsbase(cpu);
-  const base = cpu.gprSized(insn.dst, insn.size);
-  if (!cpu.mmu.canonical(base)) cpu.gp();
-  cpu.set64(offset, base);
-};
+const writeBase =
+  (offset: number) =>
+  (cpu: Cpu, insn: Insn): void => {
+    requireFsgsbase(cpu);
+    const base = cpu.gprSized(insn.dst, insn.size);
+    if (!cpu.mmu.canonical(base)) cpu.gp();
+    cpu.set64(offset, base);
+  };
 
 export const SEGMENT_BASE_INSTRUCTIONS: SystemInstructions = {
   SWAPGS: { execute: swapgs, endsBlock: false },

@@ -10,15 +10,34 @@ import { R } from '../layout';
 import { Access } from '../mmu';
 import { linearAfter, readBlock, writeBlock } from './linear-block';
 import type { SystemInstructions } from './table';
-import { FXSAVE_BYTES, Image, MXCSR_MASK, MXCSR_RESET, initialiseX87, initialiseXmm, loadX87, loadXmm, storeX87, storeXmm, x87InUse, xmmCount, xmmInUse } from './x87-image';
+import {
+  FXSAVE_BYTES,
+  Image,
+  MXCSR_MASK,
+  MXCSR_RESET,
+  initialiseX87,
+  initialiseXmm,
+  loadX87,
+  loadXmm,
+  storeX87,
+  storeXmm,
+  x87InUse,
+  xmmCount,
+  xmmInUse,
+} from './x87-image';
 
-const RAX = 0, RCX = 1, RDX = 2;
-const X87 = 1, SSE = 2;
+const RAX = 0,
+  RCX = 1,
+  RDX = 2;
+const X87 = 1,
+  SSE = 2;
 /** Components that XCR0 may enable. */
 const SUPPORTED_COMPONENTS = X87 | SSE;
 const HEADER_BYTES = 64;
 /** Offsets in an XSAVE area. */
-const XSTATE_BV = 512, XCOMP_BV = 520, HEADER_RESERVED = 528;
+const XSTATE_BV = 512,
+  XCOMP_BV = 520,
+  HEADER_RESERVED = 528;
 const COMPACTED = 0x8000_0000;
 
 // One image for all: no instruction runs inside another.
@@ -41,8 +60,7 @@ function requireFxsr(cpu: Cpu): void {
 }
 
 /** XMM registers take part: CR4.OSFXSR, and not left out by EFER.FFXSR. */
-const movesXmm = (cpu: Cpu): boolean =>
-  (cpu.cr4 & Cr4.OSFXSR) !== 0 && !((cpu.efer & Efer.FFXSR) !== 0 && cpu.codeSize === 64 && cpu.cpl === 0);
+const movesXmm = (cpu: Cpu): boolean => (cpu.cr4 & Cr4.OSFXSR) !== 0 && !((cpu.efer & Efer.FFXSR) !== 0 && cpu.codeSize === 64 && cpu.cpl === 0);
 
 function fxsave(cpu: Cpu, insn: Insn): void {
   requireFxsr(cpu);
@@ -99,17 +117,19 @@ function writeComponents(cpu: Cpu, insn: Insn, at: bigint, components: number, m
 }
 
 /** XSAVE writes all requested components, XSAVEOPT only those in use (it may not skip more without tracking modifications). */
-const xsave = (optimised: boolean) => (cpu: Cpu, insn: Insn): void => {
-  requireXsave(cpu, optimised ? 'xsaveopt' : 'xsave');
-  const at = areaAt(cpu, insn, FXSAVE_BYTES + HEADER_BYTES, 64, true);
-  const rfbm = requested(cpu);
-  const used = inUse(cpu);
-  const header = linearAfter(cpu, at, XSTATE_BV);
-  // Of the header only XSTATE_BV is written, and of that only the requested bits.
-  const old = cpu.readLinear(header, 8);
-  writeComponents(cpu, insn, at, optimised ? rfbm & used : rfbm, (rfbm & SSE) !== 0);
-  cpu.writeLinear(header, 8, (old & ~BigInt(rfbm)) | BigInt(rfbm & used));
-};
+const xsave =
+  (optimised: boolean) =>
+  (cpu: Cpu, insn: Insn): void => {
+    requireXsave(cpu, optimised ? 'xsaveopt' : 'xsave');
+    const at = areaAt(cpu, insn, FXSAVE_BYTES + HEADER_BYTES, 64, true);
+    const rfbm = requested(cpu);
+    const used = inUse(cpu);
+    const header = linearAfter(cpu, at, XSTATE_BV);
+    // Of the header only XSTATE_BV is written, and of that only the requested bits.
+    const old = cpu.readLinear(header, 8);
+    writeComponents(cpu, insn, at, optimised ? rfbm & used : rfbm, (rfbm & SSE) !== 0);
+    cpu.writeLinear(header, 8, (old & ~BigInt(rfbm)) | BigInt(rfbm & used));
+  };
 
 function xsavec(cpu: Cpu, insn: Insn): void {
   requireXsave(cpu, 'xsavec');

@@ -16,7 +16,12 @@ function invlpg(cpu: Cpu, insn: Insn): void {
 }
 
 /** SDM volume 2, "INVPCID": types. */
-enum InvpcidType { Address, Context, AllWithGlobal, AllButGlobal }
+enum InvpcidType {
+  Address,
+  Context,
+  AllWithGlobal,
+  AllButGlobal,
+}
 
 function invpcid(cpu: Cpu, insn: Insn): void {
   if (!cpu.profile.has('invpcid')) cpu.ud();
@@ -40,16 +45,20 @@ function invpcid(cpu: Cpu, insn: Insn): void {
   }
 }
 
-const cacheInstruction = (what: Sensitive) => (cpu: Cpu): void => {
-  cpu.requireCpl0();
-  cpu.intercept(what);
-};
+const cacheInstruction =
+  (what: Sensitive) =>
+  (cpu: Cpu): void => {
+    cpu.requireCpl0();
+    cpu.intercept(what);
+  };
 
-const lineInstruction = (feature: string) => (cpu: Cpu, insn: Insn): void => {
-  if (!cpu.profile.has(feature)) cpu.raise(Vector.UD);
-  // Faults like a load of a byte.
-  cpu.readLinear(cpu.linearOf(insn, 1, false), 1);
-};
+const lineInstruction =
+  (feature: string) =>
+  (cpu: Cpu, insn: Insn): void => {
+    if (!cpu.profile.has(feature)) cpu.raise(Vector.UD);
+    // Faults like a load of a byte.
+    cpu.readLinear(cpu.linearOf(insn, 1, false), 1);
+  };
 
 export const TLB_INSTRUCTIONS: SystemInstructions = {
   INVLPG: { execute: invlpg, endsBlock: true },

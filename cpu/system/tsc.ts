@@ -3,7 +3,8 @@ import type { Cpu } from '../cpu';
 import { R } from '../layout';
 
 const TWO32 = 0x1_0000_0000;
-const RAX = 0, RDX = 2;
+const RAX = 0,
+  RDX = 2;
 const TSC_DEADLINE = 0x6e0;
 
 /** TSC as the running context sees it. */

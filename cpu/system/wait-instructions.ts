@@ -5,7 +5,8 @@ import { Sensitive } from '../interfaces';
 import { R } from '../layout';
 import type { SystemInstructions } from './table';
 
-const RAX = 0, RCX = 1;
+const RAX = 0,
+  RCX = 1;
 
 function halt(cpu: Cpu): void {
   cpu.activity = Activity.Halted;

@@ -44,7 +44,10 @@ export function loadX87(cpu: Cpu, view: DataView, wide: boolean): void {
   cpu.set32(R.FSW, view.getUint16(Image.FSW, true));
   cpu.set32(R.FTW, view.getUint8(Image.FTW));
   cpu.set32(R.FOP, view.getUint16(Image.FOP, true) & 0x7ff);
-  for (const [register, at] of [[R.FIP, Image.FIP], [R.FDP, Image.FDP]] as const) {
+  for (const [register, at] of [
+    [R.FIP, Image.FIP],
+    [R.FDP, Image.FDP],
+  ] as const) {
     cpu.set32(register, view.getUint32(at, true));
     cpu.set32(register + 4, wide ? view.getUint32(at + 4, true) : 0);
   }

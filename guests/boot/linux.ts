@@ -125,19 +125,16 @@ export function readLinuxHeader(image: Uint8Array): LinuxHeader {
   };
 }
 
-/** The preferred address if it is free; a relocatable kernel may go anywhere aligned from 1 MiB on. */
+/** The preferred address if it is free; a relocatable kernel may go higher, and would move itself there from below. */
 function placeKernel(placement: Placement, header: LinuxHeader): number {
-  // The decompressor works inside init_size; memory behind the loaded image is used before the kernel knows of any other.
+  // The decompressor works inside init_size: memory behind the loaded image is used before the kernel knows of any other.
   const size = Math.max(header.initSize, header.kernel.length);
   const what = 'the Linux kernel';
-  const preferred = header.prefAddress;
-  const options = { alignment: header.alignment, from: MIB };
-  const free = placement.find(size, { ...options, alignment: 1, from: preferred, below: Math.min(preferred + size, FOUR_GIB) });
-  if (free === preferred || !header.relocatable) {
-    placement.at(preferred, size, what, header.kernel);
-    return preferred;
-  }
-  return placement.place(size, what, options, header.kernel);
+  const { prefAddress, alignment } = header;
+  const free = placement.find(size, { alignment: 1, from: prefAddress, below: Math.min(prefAddress + size, FOUR_GIB) });
+  if (free === undefined && header.relocatable) return placement.place(size, what, { alignment, from: Math.max(prefAddress, MIB) }, header.kernel);
+  placement.at(prefAddress, size, what, header.kernel);
+  return prefAddress;
 }
 
 export function planLinux(image: Uint8Array, options: BootOptions): BootPlan {

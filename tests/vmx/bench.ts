@@ -1,8 +1,9 @@
 /** A processor in VMX root operation with a valid VMCS: the baseline from which each test breaks one thing. */
+jest.mock('../../cpu/exceptions', () => ({ deliverEvent: jest.fn() }), { virtual: true });
 import { Cpu } from '../../cpu/cpu';
 import { Segment, type Insn } from '../../cpu/decoder/insn';
 import { R } from '../../cpu/layout';
-import { cpuProfile } from '../../cpu/profiles/profile';
+import { parseProfile } from '../../cpu/profiles/profile';
 import { PhysicalMemory } from '../../memory/physical-memory';
 import { EntryControl, ExitControl, Primary, Secondary } from '../../vmx/controls';
 import { VMCS, type FieldName } from '../../vmx/vmcs/fields';
@@ -32,7 +33,7 @@ export interface Bench {
 /** A 64-bit host in CPL 0, not yet in VMX operation. */
 export function machine(options: VmxOptions = {}, description = 'intel-vmx'): Bench {
   const memory = new PhysicalMemory(16 << 20);
-  const cpu = new Cpu(memory, cpuProfile(description));
+  const cpu = new Cpu(memory, parseProfile(description));
   const vmx = new Vmx(cpu, options).attach();
   cpu.set64(R.CR0, 0x8001_0033n);
   cpu.set64(R.CR3, 0x10_0000n);

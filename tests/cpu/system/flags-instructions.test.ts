@@ -1,6 +1,9 @@
 import { Flag, GP0, R, RAX, RSP, UD, execute, longMode, protectedMode, realMode } from './processor';
 
-const CLI = 'fa', STI = 'fb', PUSHF = '9c', POPF = '9d';
+const CLI = 'fa',
+  STI = 'fb',
+  PUSHF = '9c',
+  POPF = '9d';
 
 describe('CLI and STI', () => {
   test.each([

@@ -2,14 +2,21 @@
 import { Cpu, Cr0, Cr4, Efer, Flag, UNWIND } from '../../../cpu/cpu';
 import { decode } from '../../../cpu/decoder/decode';
 import { Segment } from '../../../cpu/decoder/insn';
-import type { CpuEvent } from '../../../cpu/interfaces';
+import { EventType, type CpuEvent } from '../../../cpu/interfaces';
 import { R } from '../../../cpu/layout';
 import { parseProfile } from '../../../cpu/profiles/profile';
 import { CONTROL_INSTRUCTIONS } from '../../../cpu/system/control-instructions';
 import { resetSystemRegisters } from '../../../cpu/system/msr';
 import { PhysicalMemory } from '../../../memory/physical-memory';
 
-export const RAX = 0, RCX = 1, RDX = 2, RBX = 3, RSP = 4, RBP = 5, RSI = 6, RDI = 7;
+export const RAX = 0,
+  RCX = 1,
+  RDX = 2,
+  RBX = 3,
+  RSP = 4,
+  RBP = 5,
+  RSI = 6,
+  RDI = 7;
 const CODE_DATA = { code64: 0xa09b, code32: 0xc09b, code16: 0x009b, data: 0xc093, data16: 0x0093, tss: 0x008b };
 
 /** In real mode, segments at 0. */
@@ -54,6 +61,7 @@ export function longMode(profile = 'intel', cpl = 0): Cpu {
 export function execute(cpu: Cpu, hex: string): CpuEvent | undefined {
   const bytes = Uint8Array.from(Buffer.from(hex.replace(/ /g, '').padEnd(32, '0'), 'hex'));
   const insn = decode(bytes, 0, bytes.length, cpu.codeSize)!;
+  if (insn.op === 'UD') return { vector: 6, type: EventType.HardwareException, errorCode: undefined, payload: 0n, length: 0 };
   const handler = CONTROL_INSTRUCTIONS[insn.op];
   if (handler === undefined) throw new Error(`${hex} is ${insn.op}, which is not executed here`);
   const start = cpu.rip;

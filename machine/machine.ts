@@ -1,0 +1,96 @@
+/** The physical machine: one processor, RAM, a bus with devices. It runs any image bare, and is what a hypervisor runs on. */
+import { Cpu, type CpuObserver } from '../cpu/cpu';
+import { CodeSharing, Engine, type RunStop } from '../cpu/engine';
+import type { CpuProfile, InterruptController } from '../cpu/interfaces';
+import { resetSystemRegisters, writeMsr } from '../cpu/system/msr';
+import { PortBus, Scheduler, type MmioDevice } from '../devices/bus';
+import type { BootPlan } from '../guests/boot/boot-request';
+import { loadEntryState } from '../guests/boot/load-entry-state';
+import { readTsc } from '../cpu/system/tsc';
+import { PhysicalMemory } from '../memory/physical-memory';
+import { Vmx } from '../vmx/vmx';
+
+/** Where a platform puts its memory-mapped devices: the physical bus, or a VM's. */
+export interface MmioSpace {
+  mapMmio(base: number, size: number, device: MmioDevice): void;
+  unmapMmio(device: MmioDevice): void;
+}
+
+/** The buses that a platform is built on. */
+export interface PlatformBuses {
+  readonly ports: PortBus;
+  readonly memory: MmioSpace;
+  readonly scheduler: Scheduler;
+  /** The processor must look at its interrupts again. */
+  readonly attention: () => void;
+  /** The processor's time stamp counter now, and the tick at which it will read `tsc`. */
+  readonly readTsc: () => bigint;
+  readonly raiseNmi: () => void;
+}
+
+/** Builds the devices of a machine or VM; returns where interrupts come from. */
+export type PlatformFactory = (buses: PlatformBuses) => InterruptController;
+
+export interface MachineOptions {
+  /** RAM in bytes, a multiple of 4096, 1 MiB to 3584 MiB. */
+  readonly ramBytes: number;
+  readonly profile: CpuProfile;
+  /** Absent: a machine without devices, as a hypervisor that brings its own root program needs. */
+  readonly platform?: PlatformFactory;
+}
+
+export class Machine {
+  readonly memory: PhysicalMemory;
+  readonly cpu: Cpu;
+  readonly engine: Engine;
+  readonly scheduler: Scheduler;
+  readonly ports = new PortBus();
+  /** Present when the profile has VMX. */
+  readonly vmx: Vmx | undefined;
+
+  constructor(options: MachineOptions) {
+    this.memory = new PhysicalMemory(options.ramBytes);
+    const cpu = (this.cpu = new Cpu(this.memory, options.profile));
+    resetSystemRegisters(cpu);
+    this.scheduler = new Scheduler({ now: () => cpu.now() });
+    this.engine = new Engine(cpu, this.scheduler, new CodeSharing(this.memory, options.profile));
+    if (options.profile.has('vmx')) this.vmx = new Vmx(cpu).attach();
+    cpu.ports = this.ports;
+    cpu.interrupts = options.platform?.(busesOf(cpu, this.ports, this.memory, this.scheduler));
+  }
+
+  set observer(observer: CpuObserver) {
+    this.cpu.observer = observer;
+  }
+
+  /** Puts an image into RAM and the processor at its entry. */
+  boot(plan: BootPlan): void {
+    for (const { address, bytes } of plan.writes) this.memory.writeBytes(address, bytes);
+    loadEntryState(this.cpu, plan.entry);
+  }
+
+  /** Writes an MSR as firmware would before the image starts. */
+  writeMsr(index: number, value: bigint): void {
+    writeMsr(this.cpu, index, value);
+  }
+
+  /** Runs until virtual time `limit` (ticks), or until the processor can go no further. */
+  run(limit: number): RunStop {
+    return this.engine.run(limit);
+  }
+}
+
+/** The buses as a processor model and its memory give them. */
+export function busesOf(cpu: Cpu, ports: PortBus, memory: MmioSpace, scheduler: Scheduler): PlatformBuses {
+  return {
+    ports,
+    memory,
+    scheduler,
+    attention: () => void (cpu.attention = true),
+    readTsc: () => readTsc(cpu),
+    raiseNmi: () => {
+      cpu.nmiPending = true;
+      cpu.attention = true;
+    },
+  };
+}
