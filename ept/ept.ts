@@ -75,6 +75,13 @@ export class Ept implements NestedTranslation {
     return this.walk(gpa, page, slot, wanted, access, linear);
   }
 
+  /** Where EPT maps a guest-physical address, for debuggers: no exit, no accessed flags, no cache. undefined: it does not. */
+  lookup(gpa: number): { readonly physical: number; readonly permissions: number } | undefined {
+    const { walker } = this;
+    if (gpa >= TRANSLATED || walker.walk(this.root, gpa) !== EptWalkOutcome.Mapped) return undefined;
+    return { physical: walker.frame + (gpa % 4096), permissions: walker.permissions };
+  }
+
   private walk(gpa: number, page: number, slot: number, wanted: number, access: number, linear: bigint): number {
     const walker = this.walker;
     const outcome = gpa < TRANSLATED ? walker.walk(this.root, gpa) : EptWalkOutcome.NotPresent;

@@ -4,7 +4,7 @@
 import { Activity, Cr0, Cr4, Efer, type Cpu } from '../cpu/cpu';
 import { Segment } from '../cpu/decoder/insn';
 import type { Engine } from '../cpu/engine';
-import { R, S, seg } from '../cpu/layout';
+import { R, S, SEGMENT_STRIDE, seg } from '../cpu/layout';
 import type { EntryState } from '../guests/boot/entry-state';
 import { explain, violations } from '../vmx/entry/check';
 import { ALL_CHECKS } from '../vmx/entry/groups';
@@ -34,6 +34,7 @@ const MAX_TIMER = 0xffff_ffff;
 const PASSED_THROUGH = [0xc000_0080, 0xc000_0081, 0xc000_0082, 0xc000_0083, 0xc000_0084, 0xc000_0100, 0xc000_0101, 0xc000_0102, 0xc000_0103, 0x174, 0x175, 0x176, 0x277];
 const TSC_MSR = 0x10;
 const GUEST_VPID = 1;
+const SHADOW = Interruptibility.BLOCKING_BY_STI | Interruptibility.BLOCKING_BY_MOV_SS;
 
 const segmentNames = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS', 'LDTR', 'TR'] as const;
 const field = (name: string): number => VMCS[name as FieldName];
@@ -293,8 +294,7 @@ export class VmxProcessor implements VirtualProcessor {
     const long = (this.get32('GUEST_CS_ACCESS_RIGHTS') & 0x2000) !== 0;
     this.set64('GUEST_RIP', long ? rip : BigInt.asUintN(32, rip));
     const blocking = this.get32('GUEST_INTERRUPTIBILITY_STATE');
-    const shadow = Interruptibility.BLOCKING_BY_STI | Interruptibility.BLOCKING_BY_MOV_SS;
-    if ((blocking & shadow) !== 0) this.set32('GUEST_INTERRUPTIBILITY_STATE', blocking & ~shadow);
+    if ((blocking & SHADOW) !== 0) this.set32('GUEST_INTERRUPTIBILITY_STATE', blocking & ~SHADOW);
     // A single-stepped instruction has retired: its trap is pending.
     if ((this.get32('GUEST_RFLAGS') & 0x100) !== 0) this.set64('GUEST_PENDING_DEBUG_EXCEPTIONS', this.get64('GUEST_PENDING_DEBUG_EXCEPTIONS') | 0x4000n);
   }
@@ -302,8 +302,7 @@ export class VmxProcessor implements VirtualProcessor {
   // ---- events ----
 
   interruptible(): boolean {
-    const blocking = Interruptibility.BLOCKING_BY_STI | Interruptibility.BLOCKING_BY_MOV_SS;
-    return !this.injecting && (this.get32('GUEST_RFLAGS') & 0x200) !== 0 && (this.get32('GUEST_INTERRUPTIBILITY_STATE') & blocking) === 0;
+    return !this.injecting && (this.get32('GUEST_RFLAGS') & 0x200) !== 0 && (this.get32('GUEST_INTERRUPTIBILITY_STATE') & SHADOW) === 0;
   }
 
   inject(event: Injection): void {
@@ -411,6 +410,17 @@ export class VmxProcessor implements VirtualProcessor {
     model.activity = Activity.Active;
     model.modeChanged();
     model.mmu.flushAll();
+    const first = (model.base + R.CR0) >>> 2;
+    this.copied.set(model.u32.subarray(first, first + this.copied.length));
+  }
+  /** What copyTo() put into the model from CR0 to the segment registers: most instructions change none of it. */
+  private readonly copied = new Uint32Array((R.SEGMENTS + 8 * SEGMENT_STRIDE - R.CR0) / 4);
+
+  private systemStateChanged(model: Cpu): boolean {
+    const { copied } = this;
+    const first = (model.base + R.CR0) >>> 2;
+    for (let i = 0; i < copied.length; i++) if (model.u32[first + i] !== copied[i]) return true;
+    return false;
   }
 
   copyFrom(model: Cpu): void {
@@ -418,14 +428,22 @@ export class VmxProcessor implements VirtualProcessor {
     const u8 = cpu.u8;
     u8.copyWithin(cpu.base + R.GPR, model.base + R.GPR, model.base + R.ZERO);
     for (const [start, end] of UNSWITCHED) u8.copyWithin(cpu.base + start, model.base + start, model.base + end);
-    this.set64('GUEST_RSP', model.gpr(4));
+    this.set64('GUEST_RIP', model.rip);
+    this.set64('GUEST_RFLAGS', BigInt(model.rflags()));
+    const blocking = this.get32('GUEST_INTERRUPTIBILITY_STATE');
+    if ((blocking & SHADOW) !== 0) this.set32('GUEST_INTERRUPTIBILITY_STATE', blocking & ~SHADOW);
+    const rsp = model.gpr(4);
+    if (rsp !== this.get64('GUEST_RSP')) this.set64('GUEST_RSP', rsp);
+    if (!this.systemStateChanged(model)) return;
     this.writeControl(0, model.get64(R.CR0));
     this.writeControl(4, model.get64(R.CR4));
     this.set64('GUEST_CR3', model.get64(R.CR3));
     this.set64('GUEST_IA32_EFER', model.get64(R.EFER));
     this.set64('GUEST_DR7', model.get64(R.DR7));
-    this.set64('GUEST_RIP', model.rip);
-    this.set64('GUEST_RFLAGS', BigInt(model.rflags()));
+    this.set64('GUEST_GDTR_BASE', model.get64(R.GDTR_BASE));
+    this.set32('GUEST_GDTR_LIMIT', model.get32(R.GDTR_LIMIT));
+    this.set64('GUEST_IDTR_BASE', model.get64(R.IDTR_BASE));
+    this.set32('GUEST_IDTR_LIMIT', model.get32(R.IDTR_LIMIT));
     for (let s = 0; s < 8; s++) {
       const [selector, limit, access, base] = SEGMENT_FIELDS[s];
       vmx.vmwrite32(selector, model.selector(s));
@@ -433,7 +451,6 @@ export class VmxProcessor implements VirtualProcessor {
       vmx.vmwrite32(access, model.segmentAccess(s));
       vmx.vmwrite(base, model.segmentBase(s));
     }
-    this.set32('GUEST_INTERRUPTIBILITY_STATE', 0);
   }
 
   readControl(register: 0 | 3 | 4): bigint {

@@ -2,7 +2,7 @@
  * The board: the devices of a Q35-like PC wired together on any buses, those of the physical machine or those of a VM. Addresses,
  * tables and routing are the same for both, so that a guest cannot tell them apart by its devices.
  */
-import { LocalApic, APIC_DEFAULT_BASE } from '../cpu/apic/local-apic';
+import { LocalApic } from '../cpu/apic/local-apic';
 import type { InterruptController } from '../cpu/interfaces';
 import { A20Gate } from '../devices/a20-gate';
 import { AcpiPm } from '../devices/acpi-pm';
@@ -66,23 +66,21 @@ export function platformFactory(options: PlatformOptions, built: (platform: Plat
 
 export function createPlatform(buses: PlatformBuses, options: PlatformOptions): Platform {
   const { ports, memory, scheduler, attention } = buses;
-  const pic = new PicPair({ set: attention });
-  const ioapic: IoApic = new IoApic((m) => {
-    if (lapic.isDestination(m.destination, m.logical)) lapic.accept(m.vector, m.delivery, m.level);
-  });
   const lapic: LocalApic = new LocalApic({
-    id: 0,
-    now: () => scheduler.clock.now(),
-    timer: (fire) => scheduler.timer(fire),
+    timers: scheduler,
     readTsc: buses.readTsc,
     onChange: attention,
-    nmi: buses.raiseNmi,
-    external: { pending: () => pic.interruptPending, acknowledge: () => pic.acknowledge() },
-    broadcastEoi: (vector) => ioapic.endOfInterrupt(vector),
-    relocate: (base, enabled) => {
+    raiseNmi: buses.raiseNmi,
+    acknowledgeExternal: () => pic.acknowledge(),
+    onEoi: (vector) => ioapic.endOfInterrupt(vector),
+    onMove: (base) => {
       memory.unmapMmio(lapic);
-      if (enabled) memory.mapMmio(base, APIC_PAGE, lapic);
+      if (base !== undefined) memory.mapMmio(base, APIC_PAGE, lapic);
     },
+  });
+  const pic = new PicPair(lapic.lint0);
+  const ioapic = new IoApic((m) => {
+    if (lapic.matches(m.destination, m.logical)) lapic.accept(m.vector, m.delivery, m.level);
   });
   /** An ISA interrupt reaches the 8259s and the I/O APIC; IRQ 0 is on input 2 there. */
   const irq = (n: number): InterruptLine => {
@@ -90,7 +88,8 @@ export function createPlatform(buses: PlatformBuses, options: PlatformOptions): 
     return { set: (level) => both.forEach((line) => line.set(level)) };
   };
 
-  memory.mapMmio(APIC_DEFAULT_BASE, APIC_PAGE, lapic);
+  lapic.reset();
+  lapic.enterVirtualWireMode();
   memory.mapMmio(IOAPIC_BASE, IOAPIC_SIZE, ioapic);
   pic.attach(ports);
   const hpet = options.hpet === false ? undefined : new Hpet({ scheduler, irq0: irq(0), irq8: irq(8), routes: new Map(HPET_INPUTS.map((i) => [i, ioapic.inputs[i]])) });

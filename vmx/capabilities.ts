@@ -118,7 +118,9 @@ export interface VmxCapabilities {
 /** Controls about an instruction make sense only where the instruction exists. */
 function secondaryFor(cpu: CpuProfile, vmx: VmxProfile): number {
   let bits = vmx.secondary;
-  const needs = (feature: string, control: number): void => { if (!cpu.has(feature)) bits &= ~control; };
+  const needs = (feature: string, control: number): void => {
+    if (!cpu.has(feature)) bits &= ~control;
+  };
   needs('rdtscp', Secondary.ENABLE_RDTSCP);
   needs('invpcid', Secondary.ENABLE_INVPCID);
   needs('rdrand', Secondary.RDRAND_EXITING);
@@ -137,10 +139,19 @@ export function vmxCapabilities(cpu: CpuProfile, vmx: VmxProfile, cr4Fixed1: num
   const fields = FIELD_NAMES.map((name) => fieldExists(name, controls));
   const highestIndex = FIELD_NAMES.reduce((highest, name, i) => (fields[i] ? Math.max(highest, indexOf(VMCS[name])) : highest), 0);
 
-  const basic = BigInt(VMCS_REVISION) | (BigInt(VMCS_REGION_SIZE) << 32n) | (6n << 50n) /* write-back */ | (1n << 54n) /* INS/OUTS information */ | (1n << 55n); /* TRUE MSRs */
+  const basic =
+    BigInt(VMCS_REVISION) |
+    (BigInt(VMCS_REGION_SIZE) << 32n) |
+    (6n << 50n) /* write-back */ |
+    (1n << 54n) /* INS/OUTS information */ |
+    (1n << 55n); /* TRUE MSRs */
   const misc =
-    PREEMPTION_TIMER_SHIFT | (1 << 5) /* exits store EFER.LMA */ | (1 << 6) /* HLT activity state */ | (CR3_TARGETS << 16) |
-    (vmx.vmwriteAnyField ? 1 << 29 : 0) | (vmx.zeroLengthInjection ? 1 << 30 : 0);
+    PREEMPTION_TIMER_SHIFT |
+    (1 << 5) /* exits store EFER.LMA */ |
+    (1 << 6) /* HLT activity state */ |
+    (CR3_TARGETS << 16) |
+    (vmx.vmwriteAnyField ? 1 << 29 : 0) |
+    (vmx.zeroLengthInjection ? 1 << 30 : 0);
   const hasEpt = (secondary.allowed1 & Secondary.ENABLE_EPT) !== 0;
   const hasVpid = (secondary.allowed1 & Secondary.ENABLE_VPID) !== 0;
   let eptVpid = 0n;

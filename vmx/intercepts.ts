@@ -8,8 +8,19 @@ import { Sensitive } from '../cpu/interfaces';
 import { R } from '../cpu/layout';
 import { Primary, Secondary } from './controls';
 import {
-  CrAccess, crQualification, descriptorTableInformation, displacement, drQualification, invalidationInformation, ioQualification, lmswQualification,
-  memoryInformation, randomInformation, stringIoInformation, systemSegmentInformation, taskSwitchQualification,
+  CrAccess,
+  crQualification,
+  descriptorTableInformation,
+  displacement,
+  drQualification,
+  invalidationInformation,
+  ioQualification,
+  lmswQualification,
+  memoryInformation,
+  randomInformation,
+  stringIoInformation,
+  systemSegmentInformation,
+  taskSwitchQualification,
 } from './exit/qualification';
 import { ExitReason } from './exit/reason';
 import { OFFSET } from './vmcs/layout';
@@ -18,11 +29,20 @@ import type { Vmx } from './vmx';
 /** Decides about one instruction; true: the VM exit was performed. */
 type Intercept = (vmx: Vmx, operand: number, value: bigint) => boolean;
 
-const RAX = 0, RDX = 2, RSI = 6, RDI = 7;
+const RAX = 0,
+  RDX = 2,
+  RSI = 6,
+  RDI = 7;
 
 const never: Intercept = () => false;
-const always = (reason: ExitReason): Intercept => (vmx) => vmx.exitOnInstruction(reason);
-const ifPrimary = (control: number, reason: ExitReason): Intercept => (vmx) => (vmx.primary & control) !== 0 && vmx.exitOnInstruction(reason);
+const always =
+  (reason: ExitReason): Intercept =>
+  (vmx) =>
+    vmx.exitOnInstruction(reason);
+const ifPrimary =
+  (control: number, reason: ExitReason): Intercept =>
+  (vmx) =>
+    (vmx.primary & control) !== 0 && vmx.exitOnInstruction(reason);
 
 /** An instruction that raises #UD in non-root operation unless a secondary control enables it. */
 function requireEnabled(vmx: Vmx, control: number): void {
@@ -40,11 +60,16 @@ const movToCr: Intercept = (vmx, cr, value) => {
 function movToCrExits(vmx: Vmx, cr: number, value: bigint): boolean {
   switch (cr) {
     // A bit that the guest/host mask gives to the host differs from its read shadow.
-    case 0: return ((value ^ vmx.vmcs.value(OFFSET.CR0_READ_SHADOW)) & vmx.vmcs.value(OFFSET.CR0_GUEST_HOST_MASK)) !== 0n;
-    case 4: return ((value ^ vmx.vmcs.value(OFFSET.CR4_READ_SHADOW)) & vmx.vmcs.value(OFFSET.CR4_GUEST_HOST_MASK)) !== 0n;
-    case 3: return (vmx.primary & Primary.CR3_LOAD_EXITING) !== 0 && !isCr3Target(vmx, value);
-    case 8: return (vmx.primary & Primary.CR8_LOAD_EXITING) !== 0;
-    default: return false;
+    case 0:
+      return ((value ^ vmx.vmcs.value(OFFSET.CR0_READ_SHADOW)) & vmx.vmcs.value(OFFSET.CR0_GUEST_HOST_MASK)) !== 0n;
+    case 4:
+      return ((value ^ vmx.vmcs.value(OFFSET.CR4_READ_SHADOW)) & vmx.vmcs.value(OFFSET.CR4_GUEST_HOST_MASK)) !== 0n;
+    case 3:
+      return (vmx.primary & Primary.CR3_LOAD_EXITING) !== 0 && !isCr3Target(vmx, value);
+    case 8:
+      return (vmx.primary & Primary.CR8_LOAD_EXITING) !== 0;
+    default:
+      return false;
   }
 }
 
@@ -78,27 +103,31 @@ const lmsw: Intercept = (vmx, _operand, value) => {
   return vmx.exitOnInstruction(ExitReason.ControlRegisterAccess, lmswQualification(cpu.insn.hasMemory, source));
 };
 
-const movDr = (from: boolean): Intercept => (vmx, dr) => {
-  if ((vmx.primary & Primary.MOV_DR_EXITING) === 0) return false;
-  return vmx.exitOnInstruction(ExitReason.MovDr, drQualification(dr, from, from ? vmx.cpu.insn.dst : vmx.cpu.insn.src));
-};
+const movDr =
+  (from: boolean): Intercept =>
+  (vmx, dr) => {
+    if ((vmx.primary & Primary.MOV_DR_EXITING) === 0) return false;
+    return vmx.exitOnInstruction(ExitReason.MovDr, drQualification(dr, from, from ? vmx.cpu.insn.dst : vmx.cpu.insn.src));
+  };
 
 // ---- I/O ----
 
-const io = (input: boolean, string: boolean): Intercept => (vmx, port) => {
-  const { cpu } = vmx;
-  const { insn } = cpu;
-  const bytes = insn.size >>> 3;
-  if (!ioExits(vmx, port, bytes)) return false;
-  if (string) {
-    const segment = input ? Segment.ES : insn.segment;
-    const offset = cpu.gprSized(input ? RDI : RSI, insn.addressSize);
-    const base = cpu.codeSize === 64 && segment < Segment.FS ? 0n : cpu.segmentBase(segment);
-    vmx.vmcs.setValue(OFFSET.GUEST_LINEAR_ADDRESS, BigInt.asUintN(cpu.codeSize === 64 ? 64 : 32, base + offset));
-    vmx.vmcs.setLow(OFFSET.EXIT_INSTRUCTION_INFORMATION, stringIoInformation(insn));
-  }
-  return vmx.exitOnInstruction(ExitReason.IoInstruction, ioQualification(port, bytes, input, string, insn.rep !== 0, insn.form.includes('i')));
-};
+const io =
+  (input: boolean, string: boolean): Intercept =>
+  (vmx, port) => {
+    const { cpu } = vmx;
+    const { insn } = cpu;
+    const bytes = insn.size >>> 3;
+    if (!ioExits(vmx, port, bytes)) return false;
+    if (string) {
+      const segment = input ? Segment.ES : insn.segment;
+      const offset = cpu.gprSized(input ? RDI : RSI, insn.addressSize);
+      const base = cpu.codeSize === 64 && segment < Segment.FS ? 0n : cpu.segmentBase(segment);
+      vmx.vmcs.setValue(OFFSET.GUEST_LINEAR_ADDRESS, BigInt.asUintN(cpu.codeSize === 64 ? 64 : 32, base + offset));
+      vmx.vmcs.setLow(OFFSET.EXIT_INSTRUCTION_INFORMATION, stringIoInformation(insn));
+    }
+    return vmx.exitOnInstruction(ExitReason.IoInstruction, ioQualification(port, bytes, input, string, insn.rep !== 0, insn.form.includes('i')));
+  };
 
 /** "Use I/O bitmaps" makes "unconditional I/O exiting" of no effect. An access that wraps around the port space exits. */
 function ioExits(vmx: Vmx, port: number, bytes: number): boolean {
@@ -113,10 +142,14 @@ function ioExits(vmx: Vmx, port: number, bytes: number): boolean {
 
 // ---- MSRs ----
 
-const READ_LOW = 0, WRITE_LOW = 2048;
+const READ_LOW = 0,
+  WRITE_LOW = 2048;
 const HIGH_HALF = 1024;
 
-const msr = (write: boolean, reason: ExitReason): Intercept => (vmx, index) => msrExits(vmx, index, write) && vmx.exitOnInstruction(reason);
+const msr =
+  (write: boolean, reason: ExitReason): Intercept =>
+  (vmx, index) =>
+    msrExits(vmx, index, write) && vmx.exitOnInstruction(reason);
 
 /** SDM "MSR-Bitmap Address": 0-1FFFH and C0000000H-C0001FFFH have bits, the others exit always. */
 function msrExits(vmx: Vmx, index: number, write: boolean): boolean {
@@ -138,16 +171,20 @@ const systemSegment: Intercept = (vmx) =>
   (vmx.secondary & Secondary.DESCRIPTOR_TABLE_EXITING) !== 0 &&
   vmx.exitWithOperand(ExitReason.LdtrOrTrAccess, vmx.cpu.insn.hasMemory ? displacement(vmx.cpu, vmx.cpu.insn) : 0n, systemSegmentInformation(vmx.cpu.insn));
 
-const random = (control: number, reason: ExitReason): Intercept => (vmx) =>
-  (vmx.secondary & control) !== 0 && vmx.exitWithOperand(reason, 0n, randomInformation(vmx.cpu.insn));
+const random =
+  (control: number, reason: ExitReason): Intercept =>
+  (vmx) =>
+    (vmx.secondary & control) !== 0 && vmx.exitWithOperand(reason, 0n, randomInformation(vmx.cpu.insn));
 
-const xsaves = (reason: ExitReason): Intercept => (vmx) => {
-  const { cpu } = vmx;
-  requireEnabled(vmx, Secondary.ENABLE_XSAVES_XRSTORS);
-  const requested = (BigInt(cpu.gpr32(RDX)) << 32n) | BigInt(cpu.gpr32(RAX));
-  if ((requested & cpu.get64(R.XSS) & vmx.vmcs.value(OFFSET.XSS_EXITING_BITMAP)) === 0n) return false;
-  return vmx.exitWithOperand(reason, displacement(cpu, cpu.insn), memoryInformation(cpu.insn));
-};
+const xsaves =
+  (reason: ExitReason): Intercept =>
+  (vmx) => {
+    const { cpu } = vmx;
+    requireEnabled(vmx, Secondary.ENABLE_XSAVES_XRSTORS);
+    const requested = (BigInt(cpu.gpr32(RDX)) << 32n) | BigInt(cpu.gpr32(RAX));
+    if ((requested & cpu.get64(R.XSS) & vmx.vmcs.value(OFFSET.XSS_EXITING_BITMAP)) === 0n) return false;
+    return vmx.exitWithOperand(reason, displacement(cpu, cpu.insn), memoryInformation(cpu.insn));
+  };
 
 const taskSwitch: Intercept = (vmx, selector, source) => {
   // A task gate in the IDT: the instruction, if any, is that of the event.

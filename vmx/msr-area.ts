@@ -5,7 +5,8 @@ import type { Vmx } from './vmx';
 
 const ENTRY_BYTES = 16;
 const MSR = { FS_BASE: 0xc000_0100, GS_BASE: 0xc000_0101, SMM_MONITOR_CTL: 0x9b, SMBASE: 0x9e, BIOS_UPDT_TRIG: 0x79 } as const;
-const X2APIC_FIRST = 0x800, X2APIC_LAST = 0x8ff;
+const X2APIC_FIRST = 0x800,
+  X2APIC_LAST = 0x8ff;
 const isX2apic = (index: number): boolean => index >= X2APIC_FIRST && index <= X2APIC_LAST;
 
 /** Loads `count` entries. Returns 0, or the 1-based number of the first entry that cannot be loaded. */

@@ -42,8 +42,12 @@ const INVALID: Transition = { kind: 'fail-invalid' };
 const UD: Transition = { kind: 'undefined-opcode' };
 const NEVER: Transition = { kind: 'never' };
 
-const OUTSIDE = to(State.OutsideVmx), WITHOUT = to(State.RootWithoutVmcs), CLEAR = to(State.RootWithClearVmcs), LAUNCHED = to(State.RootWithLaunchedVmcs);
-const NON_ROOT = to(State.NonRoot), SHUTDOWN = to(State.Shutdown);
+const OUTSIDE = to(State.OutsideVmx),
+  WITHOUT = to(State.RootWithoutVmcs),
+  CLEAR = to(State.RootWithClearVmcs),
+  LAUNCHED = to(State.RootWithLaunchedVmcs);
+const NON_ROOT = to(State.NonRoot),
+  SHUTDOWN = to(State.Shutdown);
 const E = VmInstructionError;
 
 // prettier-ignore

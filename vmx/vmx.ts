@@ -27,7 +27,7 @@ import { vmclear, vmptrld } from './instructions/vmcs-pointer';
 import { enterGuest } from './instructions/vmlaunch';
 import { componentOffset, store, vmread, vmwrite, type VmreadResult } from './instructions/vmread';
 import { vmxoff, vmxon } from './instructions/vmxon';
-import { State, transition, type Event } from './operation';
+import { State } from './operation';
 import { VmcsEntryState } from './entry/entry-state';
 import { CurrentVmcs } from './vmcs/access';
 import { OFFSET } from './vmcs/layout';
@@ -115,6 +115,11 @@ export class Vmx implements Interception {
     cpu.set64(R.FEATURE_CONTROL, options.featureControl ?? 5n);
   }
 
+  /** Checks that passed on VMCSs that are active but not current, by pointer: part of a snapshot. */
+  get passedElsewhere(): ReadonlyMap<number, number> {
+    return this.passedByVmcs;
+  }
+
   /** Puts the extension into its processor: VMX instructions, exits and EPT work from here on. */
   attach(): this {
     this.cpu.interception = this;
@@ -195,7 +200,8 @@ export class Vmx implements Interception {
 
   private component(encoding: number): number {
     const offset = this.vmcs.present ? componentOffset(this, encoding) : 0;
-    if (offset === 0) throw new Error(`VMCS component 0x${encoding.toString(16)}: ${this.vmcs.present ? 'this processor has none of that encoding' : 'no VMCS is current'}`);
+    if (offset === 0)
+      throw new Error(`VMCS component 0x${encoding.toString(16)}: ${this.vmcs.present ? 'this processor has none of that encoding' : 'no VMCS is current'}`);
     return offset;
   }
 
@@ -241,6 +247,12 @@ export class Vmx implements Interception {
   forgetChecks(pointer: number): void {
     this.passedByVmcs.delete(pointer);
     if (pointer === this.vmcs.pointer) this.passedGroups = 0;
+  }
+
+  /** Replaces what is remembered about active VMCSs (restoring a snapshot). */
+  rememberChecks(passed: Iterable<readonly [pointer: number, groups: number]>): void {
+    this.passedByVmcs.clear();
+    for (const [pointer, groups] of passed) this.passedByVmcs.set(pointer, groups);
   }
 
   // ---- entering and leaving non-root operation (vmlaunch.ts, exit.ts) ----
@@ -369,7 +381,15 @@ export class Vmx implements Interception {
     if (event.length !== 0) this.vmcs.setLow(OFFSET.EXIT_INSTRUCTION_LENGTH, event.length);
     const qualification = qualificationOfException(event);
     if (doubleFault) this.injecting = undefined;
-    this.exit(ExitReason.ExceptionOrNmi, Number(qualification & 0xffff_ffffn), Number(qualification >> 32n), information, event.errorCode ?? 0, savedRfOf(event), original);
+    this.exit(
+      ExitReason.ExceptionOrNmi,
+      Number(qualification & 0xffff_ffffn),
+      Number(qualification >> 32n),
+      information,
+      event.errorCode ?? 0,
+      savedRfOf(event),
+      original,
+    );
     if (event.type === EventType.Nmi) this.cpu.nmiBlocked = true;
     return true;
   }
@@ -463,10 +483,4 @@ export class Vmx implements Interception {
     }
     return true;
   }
-
-  /** The state that `event` leads to: for tests and tools. */
-  next(event: Event): ReturnType<typeof transition> {
-    return transition(this.state, event);
-  }
 }
-

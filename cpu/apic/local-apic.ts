@@ -1,378 +1,571 @@
 /**
- * Local APIC: xAPIC page and x2APIC MSRs of one processor. SDM "Advanced Programmable Interrupt Controller (APIC)".
- * The same model is silicon of the physical machine and the emulated APIC of a VM: it knows callbacks, not processors.
+ * The local APIC: SDM "Advanced Programmable Interrupt Controller (APIC)", xAPIC and x2APIC modes. It is part of a physical processor,
+ * or the APIC that a hypervisor shows to a VM; the two do not differ.
+ *
+ * Lines carry assertion: the polarity bits are kept and mean nothing.
  */
 import type { MmioDevice } from '../../memory/physical-memory';
 import type { InterruptController } from '../interfaces';
+import { ApicTimer, TimerMode, type AlarmSource, type ApicTimerState } from './apic-timer';
+import { ApicBaseRegister } from './apic-base';
+import { DeliveryMode, Esr, Icr, LVT_ENTRIES, Lvt, Msr, REGISTERS, Register, Shorthand, Svr, Version } from './registers';
+import { VectorSet } from './vector-set';
 
-export const APIC_DEFAULT_BASE = 0xfee0_0000;
-const APIC_BASE_MSR = 0x1b;
-const TSC_DEADLINE_MSR = 0x6e0;
-const X2APIC_FIRST = 0x800;
-const BSP = 0x100;
-const EXTD = 0x400;
-const ENABLE = 0x800;
-/** Version 14h, seven LVT entries (highest index 5). */
-const VERSION = 0x0005_0014;
-const MASKED = 0x1_0000;
-const DELIVERY_STATUS = 0x1000;
-const SOFTWARE_ENABLE = 0x100;
-const TimerMode = { OneShot: 0, Periodic: 1, TscDeadline: 2 } as const;
-const Delivery = { Fixed: 0, LowestPriority: 1, Smi: 2, Nmi: 4, Init: 5, StartUp: 6, ExtInt: 7 } as const;
-/** Offsets of the register page; x2APIC MSR = 800h + offset / 16. */
-const Reg = { Id: 0x20, Version: 0x30, Tpr: 0x80, Apr: 0x90, Ppr: 0xa0, Eoi: 0xb0, Ldr: 0xd0, Dfr: 0xe0, Svr: 0xf0, Isr: 0x100, Tmr: 0x180, Irr: 0x200, Esr: 0x280, Icr: 0x300, IcrHigh: 0x310, Timer: 0x320, Thermal: 0x330, Perf: 0x340, Lint0: 0x350, Lint1: 0x360, Error: 0x370, Initial: 0x380, Current: 0x390, Divide: 0x3e0, SelfIpi: 0x3f0 } as const;
-const LVT_OFFSETS = [Reg.Timer, Reg.Thermal, Reg.Perf, Reg.Lint0, Reg.Lint1, Reg.Error] as const;
-/** Writable bits of each LVT entry. */
-const LVT_BITS: Record<number, number> = { [Reg.Timer]: 0x7_00ff, [Reg.Thermal]: 0x1_07ff, [Reg.Perf]: 0x1_07ff, [Reg.Lint0]: 0x1_a7ff, [Reg.Lint1]: 0x1_a7ff, [Reg.Error]: 0x1_00ff };
-const Esr = { IllegalVectorSent: 0x20, IllegalVectorReceived: 0x40, IllegalRegister: 0x80 } as const;
-
-/** A deadline on virtual time. */
-export interface ApicTimer {
-  arm(deadline: number): void;
-  disarm(): void;
+/** An interrupt message for other processors. */
+export interface OutgoingIpi {
+  readonly vector: number;
+  readonly deliveryMode: number;
+  readonly destination: number;
+  readonly logical: boolean;
+  readonly shorthand: number;
 }
 
 export interface LocalApicOptions {
-  readonly id: number;
-  /** Virtual time in ticks; the timer counts them (core crystal clock of 1 GHz before the divider). */
-  readonly now: () => number;
-  /** Makes the timer; `fire` is called at the deadline. */
-  readonly timer: (fire: (deadline: number) => void) => ApicTimer;
-  /** Time stamp counter now. One tick is one count. */
+  readonly timers: AlarmSource;
+  /** The processor's time stamp counter now; it counts one a tick. */
   readonly readTsc: () => bigint;
-  /** Pending interrupts may have changed. */
+  /** pending() may have become true. */
   readonly onChange: () => void;
-  readonly nmi: () => void;
-  /** The 8259 pair behind LINT0. */
-  readonly external?: { pending(): boolean; acknowledge(): number };
-  /** A level-triggered vector was ended: tells the IOAPIC. */
-  readonly broadcastEoi: (vector: number) => void;
-  /** IA32_APIC_BASE moved or disabled the page. */
-  readonly relocate?: (base: number, enabled: boolean) => void;
+  readonly raiseNmi: () => void;
+  /** INTA cycle on the bus: the 8259A names the vector. */
+  readonly acknowledgeExternal: () => number;
+  /** A level-triggered interrupt has been served: broadcast to the I/O APICs. */
+  readonly onEoi?: (vector: number) => void;
+  /** Where the registers stand in memory now, undefined for nowhere (disabled, or in x2APIC mode). */
+  readonly onMove?: (base: number | undefined) => void;
+  readonly onInit?: () => void;
+  readonly onStartUp?: (vector: number) => void;
+  readonly onSmi?: () => void;
+  /** Told of every IPI that is not only for this processor. */
+  readonly onIpi?: (ipi: OutgoingIpi) => void;
+  /** Initial APIC id, 0 by default. */
+  readonly id?: number;
+  /** Ticks of one cycle of the timer's input clock. Default 40: the 25 MHz core crystal of CPUID leaf 15h. */
+  readonly timerPeriod?: number;
+  /** All three default to true. */
+  readonly x2apic?: boolean;
+  readonly tscDeadline?: boolean;
+  readonly bootstrapProcessor?: boolean;
+  readonly physicalAddressWidth?: number;
 }
 
+export interface LocalApicState {
+  base: string;
+  id: number;
+  tpr: number;
+  ldr: number;
+  dfr: number;
+  svr: number;
+  irr: number[];
+  isr: number[];
+  tmr: number[];
+  esr: number;
+  errors: number;
+  icrLow: number;
+  icrHigh: number;
+  lvt: number[];
+  lines: boolean[];
+  externalMessage: boolean;
+  timer: ApicTimerState;
+}
+
+const DEFAULT_TIMER_PERIOD = 40;
+const LVT_RESET = Lvt.MASKED;
+const FIRST_VECTOR = 16;
+const BROADCAST8 = 0xff;
+const BROADCAST32 = 0xffff_ffff;
+const LINT0 = 0;
+const LINT1 = 1;
+/** Index of an entry in `lvt`. */
+const entry = (register: number): number => register - Register.LVT_TIMER;
+const LVT_TIMER = entry(Register.LVT_TIMER);
+const LVT_LINT = entry(Register.LVT_LINT0);
+const LVT_ERROR = entry(Register.LVT_ERROR);
+const EXT_INT = DeliveryMode.ExtInt << Lvt.MODE_SHIFT;
+
 export class LocalApic implements InterruptController, MmioDevice {
-  private base = APIC_DEFAULT_BASE | BSP | ENABLE;
+  /** Pins: LINT0 takes the output of the 8259A pair, LINT1 is NMI on a PC. They are INTR and NMI while the APIC is disabled. */
+  readonly lint0 = { set: (level: boolean): void => this.setLine(LINT0, level) };
+  readonly lint1 = { set: (level: boolean): void => this.setLine(LINT1, level) };
+
+  private readonly base: ApicBaseRegister;
+  private readonly initialId: number;
+  private id = 0;
   private tpr = 0;
+  private ppr = 0;
   private ldr = 0;
   private dfr = 0xffff_ffff;
   private svr = 0xff;
-  private esr = 0;
+  private readonly irr = new VectorSet();
+  private readonly isr = new VectorSet();
+  private readonly tmr = new VectorSet();
+  /** Errors since the last write of ESR, and what that write put into the register. */
   private errors = 0;
-  private icr = 0;
+  private esr = 0;
+  private icrLow = 0;
   private icrHigh = 0;
-  private readonly lvt: Record<number, number> = {};
-  private divide = 0;
-  private initial = 0;
-  /** Tick at which the running count started, when initial != 0. */
-  private started = 0;
-  private deadline = 0n;
-  private readonly irr = new Uint32Array(8);
-  private readonly isr = new Uint32Array(8);
-  private readonly tmr = new Uint32Array(8);
+  private readonly lvt = new Uint32Array(LVT_ENTRIES);
+  private readonly lines = [false, false];
+  /** An ExtINT message of an I/O APIC waits for its INTA cycle. */
+  private externalMessage = false;
+  /** Some source asks for an INTA cycle on the bus. */
+  private external = false;
   private readonly timer: ApicTimer;
+  private readonly version: number;
 
-  constructor(private readonly o: LocalApicOptions) {
-    this.timer = o.timer((deadline) => this.expired(deadline));
-    this.reset();
+  constructor(private readonly options: LocalApicOptions) {
+    this.initialId = options.id ?? 0;
+    this.base = new ApicBaseRegister({
+      x2apic: options.x2apic ?? true,
+      bootstrapProcessor: options.bootstrapProcessor ?? true,
+      physicalAddressWidth: options.physicalAddressWidth ?? 46,
+    });
+    this.timer = new ApicTimer(options.timers, options.timerPeriod ?? DEFAULT_TIMER_PERIOD, options.readTsc, () => this.signal(LVT_TIMER));
+    this.version = Version.INTEGRATED | ((LVT_ENTRIES - 1) << Version.MAX_LVT_SHIFT) | Version.EOI_SUPPRESSION;
+    this.resetRegisters();
   }
 
-  private reset(): void {
-    for (const r of LVT_OFFSETS) this.lvt[r] = MASKED;
-    // As firmware leaves it: the 8259 through LINT0, NMI on LINT1.
-    this.lvt[Reg.Lint0] = Delivery.ExtInt << 8;
-    this.lvt[Reg.Lint1] = Delivery.Nmi << 8;
-    this.svr = 0xff | SOFTWARE_ENABLE;
-    this.tpr = this.ldr = this.esr = this.errors = this.icr = this.icrHigh = this.divide = this.initial = 0;
+  // ---- state ----
+
+  /** Power-up: "Local APIC State After Power-Up or Reset". IA32_APIC_BASE included; tells onMove, which the constructor does not. */
+  reset(): void {
+    this.base.reset();
+    this.resetRegisters();
+    this.options.onMove?.(this.base.mmio);
+  }
+
+  /** "Local APIC State After It Receives an INIT Reset": everything but the id and IA32_APIC_BASE. */
+  initReset(): void {
+    const { id } = this;
+    this.resetRegisters();
+    this.id = id;
+  }
+
+  /** What firmware leaves behind on a PC: APIC on, the 8259A through LINT0, NMI on LINT1 (MP specification, "Virtual Wire Mode"). */
+  enterVirtualWireMode(): void {
+    this.write(Register.SVR, Svr.VECTOR | Svr.ENABLE);
+    this.write(Register.LVT_LINT0, EXT_INT);
+    this.write(Register.LVT_LINT1, DeliveryMode.Nmi << Lvt.MODE_SHIFT);
+  }
+
+  private resetRegisters(): void {
+    this.id = this.initialId;
+    this.tpr = this.esr = this.errors = this.icrLow = this.icrHigh = 0;
+    this.ldr = this.base.x2apic ? this.x2apicLogicalId : 0;
     this.dfr = 0xffff_ffff;
-    this.deadline = 0n;
-    this.irr.fill(0);
-    this.isr.fill(0);
-    this.tmr.fill(0);
-    this.timer.disarm();
+    this.svr = 0xff;
+    for (const set of [this.irr, this.isr, this.tmr]) set.clearAll();
+    this.lvt.fill(LVT_RESET);
+    this.externalMessage = false;
+    this.timer.reset();
+    this.updatePriority();
+    this.updateExternal();
   }
 
-  // ---- acceptance and delivery ----
-
-  private get enabled(): boolean { return (this.base & ENABLE) !== 0; }
-  private get x2(): boolean { return (this.base & EXTD) !== 0; }
-  private get softwareEnabled(): boolean { return (this.svr & SOFTWARE_ENABLE) !== 0; }
-
-  /** A message from the IOAPIC, an MSI or an IPI. `level`: level-triggered. */
-  accept(vector: number, delivery: number, level: boolean): void {
-    if (!this.enabled) return;
-    switch (delivery) {
-      case Delivery.Fixed:
-      case Delivery.LowestPriority:
-        if (vector < 16) return this.error(Esr.IllegalVectorReceived);
-        if (!this.softwareEnabled) return;
-        this.irr[vector >>> 5] |= 1 << (vector & 31);
-        if (level) this.tmr[vector >>> 5] |= 1 << (vector & 31);
-        else this.tmr[vector >>> 5] &= ~(1 << (vector & 31));
-        return this.o.onChange();
-      case Delivery.Nmi:
-        return this.o.nmi();
-      // INIT and SIPI to the only running processor, SMI without SMM, ExtINT by message: nothing to do.
-      default:
-        return;
-    }
+  private get softwareEnabled(): boolean {
+    return (this.svr & Svr.ENABLE) !== 0;
   }
 
-  /** Physical or logical destination of a message, as this processor sees it. */
-  isDestination(destination: number, logical: boolean): boolean {
-    if (!logical) return destination === this.o.id || destination === 0xff || destination === 0xffff_ffff;
-    if (this.x2) {
-      const id = (((this.o.id >>> 4) << 16) | (1 << (this.o.id & 15))) >>> 0;
-      return destination >>> 16 === id >>> 16 && (destination & id & 0xffff) !== 0;
-    }
-    const mine = this.ldr >>> 24;
-    if (this.dfr >>> 28 === 0xf) return (mine & destination & 0xff) !== 0;
-    return mine >>> 4 === (destination >>> 4 & 15) && (mine & destination & 15) !== 0;
+  private get x2apicLogicalId(): number {
+    return (((this.initialId >>> 4) << 16) | (1 << (this.initialId & 15))) >>> 0;
   }
 
-  private static highest(bits: Uint32Array): number {
-    for (let i = 7; i >= 0; i--) if (bits[i] !== 0) return i * 32 + 31 - Math.clz32(bits[i]);
-    return -1;
-  }
-  private ppr(): number {
-    const inService = LocalApic.highest(this.isr);
-    const isrClass = inService < 0 ? 0 : inService & 0xf0;
-    return (this.tpr & 0xf0) >= isrClass ? this.tpr : isrClass;
-  }
-  /** ExtINT through LINT0, or the whole APIC off: the 8259's output reaches the processor. */
-  private externalPending(): boolean {
-    if (this.o.external === undefined || !this.o.external.pending()) return false;
-    if (!this.enabled) return true;
-    const lint0 = this.lvt[Reg.Lint0];
-    return (lint0 & MASKED) === 0 && ((lint0 >>> 8) & 7) === Delivery.ExtInt;
-  }
-  private deliverable(): number {
-    if (!this.enabled) return -1;
-    const vector = LocalApic.highest(this.irr);
-    return vector >= 0 && (vector & 0xf0) > (this.ppr() & 0xf0) ? vector : -1;
-  }
+  // ---- to the processor ----
+
   pending(): boolean {
-    return this.deliverable() >= 0 || this.externalPending();
+    return this.external || this.irr.highest >>> 4 > this.ppr >>> 4;
   }
+
   acknowledge(): number {
-    if (this.externalPending()) return this.o.external!.acknowledge();
-    const vector = this.deliverable();
-    if (vector < 0) return this.svr & 0xff;
-    this.irr[vector >>> 5] &= ~(1 << (vector & 31));
-    this.isr[vector >>> 5] |= 1 << (vector & 31);
+    if (this.external) {
+      this.externalMessage = false;
+      const vector = this.options.acknowledgeExternal();
+      this.updateExternal();
+      return vector;
+    }
+    const vector = this.irr.highest;
+    if (vector >>> 4 <= this.ppr >>> 4) return this.svr & Svr.VECTOR;
+    this.irr.clear(vector);
+    this.isr.set(vector);
+    this.updatePriority();
     return vector;
   }
-  private eoi(): void {
-    const vector = LocalApic.highest(this.isr);
-    if (vector < 0) return;
-    this.isr[vector >>> 5] &= ~(1 << (vector & 31));
-    if (((this.tmr[vector >>> 5] >>> (vector & 31)) & 1) !== 0) this.o.broadcastEoi(vector);
-    this.o.onChange();
-  }
-  private error(bit: number): void {
-    this.errors |= bit;
-    const e = this.lvt[Reg.Error];
-    if ((e & MASKED) === 0) this.accept(e & 0xff, Delivery.Fixed, false);
-  }
-  /** LINT1 as the NMI pin. */
-  raiseLint1(): void {
-    const l = this.lvt[Reg.Lint1];
-    if ((l & MASKED) === 0) this.accept(l & 0xff, (l >>> 8) & 7, false);
+
+  readCr8(): number {
+    return this.tpr >>> 4;
   }
 
-  // ---- timer ----
+  writeCr8(value: number): void {
+    this.setTpr((value & 15) << 4);
+  }
 
-  private get mode(): number { return (this.lvt[Reg.Timer] >>> 17) & 3; }
-  private get divisor(): number {
-    const code = ((this.divide >>> 1) & 4) | (this.divide & 3);
-    return code === 7 ? 1 : 2 << code;
+  private setTpr(value: number): void {
+    this.tpr = value;
+    this.updatePriority();
+    if (this.pending()) this.options.onChange();
   }
-  private current(): number {
-    if (this.initial === 0 || this.mode === TimerMode.TscDeadline) return 0;
-    const passed = Math.floor((this.o.now() - this.started) / this.divisor);
-    if (this.mode === TimerMode.Periodic) return this.initial - (passed % this.initial);
-    return passed >= this.initial ? 0 : this.initial - passed;
+
+  /** SDM "Task and Processor Priorities". */
+  private updatePriority(): void {
+    const inService = this.isr.highest;
+    this.ppr = this.tpr >>> 4 >= inService >>> 4 ? this.tpr : inService & 0xf0;
   }
-  private armTimer(): void {
-    if (this.mode === TimerMode.TscDeadline) {
-      if (this.deadline === 0n) return this.timer.disarm();
-      const wait = this.deadline - this.o.readTsc();
-      return this.timer.arm(this.o.now() + Math.max(0, wait > 2n ** 52n ? 2 ** 52 : Number(wait)));
+
+  private updateExternal(): void {
+    const was = this.external;
+    this.external = this.base.enabled ? this.externalMessage || this.lineIsExternal(LINT0) || this.lineIsExternal(LINT1) : this.lines[LINT0];
+    if (this.external && !was) this.options.onChange();
+  }
+
+  private lineIsExternal(line: number): boolean {
+    return this.lines[line] && (this.lvt[LVT_LINT + line] & (Lvt.MASKED | Lvt.MODE)) === EXT_INT;
+  }
+
+  // ---- interrupts in ----
+
+  /** Is a message to `destination` (8 bits from the bus, or 32 from an x2APIC) for this processor? SDM "Determining IPI Destination". */
+  matches(destination: number, logical: boolean, wide = false): boolean {
+    if (destination === (wide ? BROADCAST32 : BROADCAST8)) return true;
+    if (this.base.x2apic) {
+      if (!logical) return destination === this.initialId;
+      return destination >>> 16 === this.ldr >>> 16 && (destination & this.ldr & 0xffff) !== 0;
     }
-    if (this.initial === 0) return this.timer.disarm();
-    this.started = this.o.now();
-    this.timer.arm(this.started + this.initial * this.divisor);
+    if (!logical) return destination === this.id;
+    const logicalId = this.ldr >>> 24;
+    if (this.dfr >>> 28 === 0xf) return (logicalId & destination) !== 0;
+    // Cluster model: bits 7:4 name the cluster (15: all), bits 3:0 the members.
+    const cluster = destination >>> 4;
+    return (cluster === logicalId >>> 4 || cluster === 0xf) && (logicalId & destination & 0xf) !== 0;
   }
-  private expired(deadline: number): void {
-    if (this.mode === TimerMode.Periodic) {
-      this.started = deadline;
-      this.timer.arm(deadline + this.initial * this.divisor);
-    } else if (this.mode === TimerMode.TscDeadline) this.deadline = 0n;
-    const l = this.lvt[Reg.Timer];
-    if ((l & MASKED) === 0) this.accept(l & 0xff, Delivery.Fixed, false);
+
+  /** An interrupt message that is for this processor. False: not accepted, the APIC is switched off. */
+  accept(vector: number, deliveryMode: number, level: boolean): boolean {
+    if (!this.base.enabled) return false;
+    switch (deliveryMode) {
+      case DeliveryMode.Fixed:
+      case DeliveryMode.LowestPriority:
+        return this.request(vector & 0xff, level);
+      case DeliveryMode.Smi:
+        this.options.onSmi?.();
+        return true;
+      case DeliveryMode.Nmi:
+        this.options.raiseNmi();
+        return true;
+      case DeliveryMode.Init:
+        this.options.onInit?.();
+        return true;
+      case DeliveryMode.StartUp:
+        this.options.onStartUp?.(vector & 0xff);
+        return true;
+      case DeliveryMode.ExtInt:
+        this.externalMessage = true;
+        this.updateExternal();
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  private request(vector: number, level: boolean): boolean {
+    if (!this.softwareEnabled) return false;
+    if (vector < FIRST_VECTOR) {
+      this.error(Esr.RECEIVE_ILLEGAL_VECTOR);
+      return true;
+    }
+    // "Upon acceptance of an interrupt into the IRR, the corresponding TMR bit is cleared for edge-triggered interrupts and set for level."
+    if (level) this.tmr.set(vector);
+    else this.tmr.clear(vector);
+    this.irr.set(vector);
+    if (this.pending()) this.options.onChange();
+    return true;
+  }
+
+  private error(bit: number): void {
+    if ((this.errors & bit) !== 0) return;
+    this.errors |= bit;
+    this.signal(LVT_ERROR);
+  }
+
+  /** A local source with an entry in the local vector table has something to say (edge). */
+  private signal(index: number): void {
+    const lvt = this.lvt[index];
+    if ((lvt & Lvt.MASKED) !== 0) return;
+    // The timer and error entries have no delivery mode.
+    const mode = index === LVT_TIMER || index === LVT_ERROR ? DeliveryMode.Fixed : (lvt & Lvt.MODE) >>> Lvt.MODE_SHIFT;
+    this.accept(lvt & Lvt.VECTOR, mode, false);
+  }
+
+  private setLine(line: number, level: boolean): void {
+    const rising = level && !this.lines[line];
+    if (level === this.lines[line]) return;
+    this.lines[line] = level;
+    if (!this.base.enabled) {
+      if (line === LINT1 && rising) this.options.raiseNmi();
+    } else {
+      const lvt = this.lvt[LVT_LINT + line];
+      const mode = lvt & Lvt.MODE;
+      const levelTriggered = (lvt & Lvt.LEVEL) !== 0 && mode === DeliveryMode.Fixed;
+      if (levelTriggered) this.settleLine(line);
+      else if (rising && mode !== EXT_INT) this.signal(LVT_LINT + line);
+    }
+    this.updateExternal();
+  }
+
+  /** A level-triggered local pin requests again whenever its remote IRR is clear. */
+  private settleLine(line: number): void {
+    const index = LVT_LINT + line;
+    const lvt = this.lvt[index];
+    if (!this.lines[line] || (lvt & (Lvt.MASKED | Lvt.REMOTE_IRR | Lvt.MODE)) !== 0 || (lvt & Lvt.LEVEL) === 0) return;
+    if (this.accept(lvt & Lvt.VECTOR, DeliveryMode.Fixed, true)) this.lvt[index] |= Lvt.REMOTE_IRR;
+  }
+
+  private endOfInterrupt(): void {
+    const vector = this.isr.highest;
+    if (vector === 0) return;
+    this.isr.clear(vector);
+    this.updatePriority();
+    if (this.tmr.has(vector)) this.endOfLevel(vector);
+    if (this.pending()) this.options.onChange();
+  }
+
+  private endOfLevel(vector: number): void {
+    for (const line of [LINT0, LINT1]) {
+      const index = LVT_LINT + line;
+      if ((this.lvt[index] & Lvt.REMOTE_IRR) === 0 || (this.lvt[index] & Lvt.VECTOR) !== vector) continue;
+      this.lvt[index] &= ~Lvt.REMOTE_IRR;
+      this.settleLine(line);
+    }
+    if ((this.svr & Svr.SUPPRESS_EOI) === 0) this.options.onEoi?.(vector);
+  }
+
+  // ---- interrupts out ----
+
+  private sendIpi(): void {
+    const shorthand = this.icrLow >>> Icr.SHORTHAND_SHIFT;
+    const vector = this.icrLow & Icr.VECTOR;
+    const mode = (this.icrLow & Icr.MODE) >>> Icr.MODE_SHIFT;
+    if ((mode === DeliveryMode.Fixed || mode === DeliveryMode.LowestPriority) && vector < FIRST_VECTOR) return this.error(Esr.SEND_ILLEGAL_VECTOR);
+    // "INIT Level De-assert" synchronises arbitration ids, which no longer exist.
+    if (mode === DeliveryMode.Init && (this.icrLow & (Icr.LEVEL | Icr.ASSERT)) === Icr.LEVEL) return;
+    // "Valid Combinations for the Local APIC ICR": to oneself only fixed interrupts go by shorthand; there are no ExtINT messages.
+    const toSelfByShorthand = shorthand === Shorthand.Self || shorthand === Shorthand.AllIncludingSelf;
+    if (mode === DeliveryMode.ExtInt || (toSelfByShorthand && mode !== DeliveryMode.Fixed)) return;
+    const wide = this.base.x2apic;
+    const destination = wide ? this.icrHigh : this.icrHigh >>> 24;
+    const logical = (this.icrLow & Icr.LOGICAL) !== 0;
+    const forSelf = toSelfByShorthand || (shorthand === Shorthand.None && this.matches(destination, logical, wide));
+    if (forSelf) this.accept(vector, mode, false);
+    if (shorthand !== Shorthand.Self) this.options.onIpi?.({ vector, deliveryMode: mode, destination, logical, shorthand });
   }
 
   // ---- registers ----
 
-  private read(offset: number): number {
-    if (offset >= Reg.Isr && offset < Reg.Esr) {
-      const bank = offset < Reg.Tmr ? this.isr : offset < Reg.Irr ? this.tmr : this.irr;
-      return bank[(offset >>> 4) & 7] >>> 0;
+  private read(register: number): number {
+    switch (register) {
+      case Register.ID:
+        return this.base.x2apic ? this.initialId : this.id << 24;
+      case Register.VERSION:
+        return this.version;
+      case Register.TPR:
+        return this.tpr;
+      case Register.PPR:
+        return this.ppr;
+      case Register.LDR:
+        return this.ldr;
+      case Register.DFR:
+        return this.dfr;
+      case Register.SVR:
+        return this.svr;
+      case Register.ESR:
+        return this.esr;
+      case Register.ICR_LOW:
+        return this.icrLow;
+      case Register.ICR_HIGH:
+        return this.icrHigh;
+      case Register.INITIAL_COUNT:
+        return this.timer.initialCount;
+      case Register.CURRENT_COUNT:
+        return this.timer.currentCount;
+      case Register.DIVIDE:
+        return this.timer.divideConfiguration;
     }
-    switch (offset) {
-      case Reg.Id: return this.x2 ? this.o.id : (this.o.id << 24) >>> 0;
-      case Reg.Version: return VERSION;
-      case Reg.Tpr: return this.tpr;
-      case Reg.Ppr: return this.ppr();
-      case Reg.Ldr: return this.x2 ? (((this.o.id >>> 4) << 16) | (1 << (this.o.id & 15))) >>> 0 : this.ldr;
-      case Reg.Dfr: return this.dfr;
-      case Reg.Svr: return this.svr;
-      case Reg.Esr: return this.esr;
-      case Reg.Icr: return this.icr;
-      case Reg.IcrHigh: return this.icrHigh;
-      case Reg.Initial: return this.mode === TimerMode.TscDeadline ? 0 : this.initial;
-      case Reg.Current: return this.current();
-      case Reg.Divide: return this.divide;
-      default: return this.lvt[offset] ?? 0;
-    }
+    if (register >= Register.ISR && register < Register.TMR) return this.isr.word(register - Register.ISR);
+    if (register >= Register.TMR && register < Register.IRR) return this.tmr.word(register - Register.TMR);
+    if (register >= Register.IRR && register < Register.ESR) return this.irr.word(register - Register.IRR);
+    if (register >= Register.LVT_TIMER && register <= Register.LVT_ERROR) return this.lvt[entry(register)];
+    return 0;
   }
 
-  private write(offset: number, value: number): void {
-    switch (offset) {
-      case Reg.Tpr:
-        this.tpr = value & 0xff;
-        return this.o.onChange();
-      case Reg.Eoi: return this.eoi();
-      case Reg.Ldr:
-        this.ldr = (value & 0xff00_0000) >>> 0;
+  /** `value` holds only writable bits. */
+  private write(register: number, value: number): void {
+    switch (register) {
+      case Register.ID:
+        this.id = value >>> 24;
         return;
-      case Reg.Dfr:
+      case Register.TPR:
+        return this.setTpr(value);
+      case Register.EOI:
+        return this.endOfInterrupt();
+      case Register.LDR:
+        this.ldr = value;
+        return;
+      case Register.DFR:
         this.dfr = (value | 0x0fff_ffff) >>> 0;
         return;
-      case Reg.Svr:
-        this.svr = value & 0x1ff;
-        if (!this.softwareEnabled) for (const r of LVT_OFFSETS) this.lvt[r] |= MASKED;
-        return;
-      case Reg.Esr:
+      case Register.SVR:
+        return this.writeSvr(value);
+      case Register.ESR:
+        // "A write … clears the error bits [that it latches] and re-arms the mechanism."
         this.esr = this.errors;
         this.errors = 0;
         return;
-      case Reg.Icr: return this.sendIpi(value);
-      case Reg.IcrHigh:
-        this.icrHigh = (value & 0xff00_0000) >>> 0;
+      case Register.ICR_LOW:
+        this.icrLow = value;
+        return this.sendIpi();
+      case Register.ICR_HIGH:
+        this.icrHigh = value;
         return;
-      case Reg.Initial:
-        if (this.mode === TimerMode.TscDeadline) return;
-        this.initial = value >>> 0;
-        return this.armTimer();
-      case Reg.Divide:
-        this.divide = value & 0xb;
-        if (this.mode !== TimerMode.TscDeadline && this.initial !== 0) this.armTimer();
+      case Register.INITIAL_COUNT:
+        this.timer.initialCount = value;
         return;
-      case Reg.SelfIpi:
-        return this.accept(value & 0xff, Delivery.Fixed, false);
-      default:
-        if (LVT_BITS[offset] !== undefined) return this.writeLvt(offset, value);
-        if (!(offset === Reg.Id || offset === Reg.Version)) this.error(Esr.IllegalRegister);
+      case Register.DIVIDE:
+        this.timer.divideConfiguration = value;
+        return;
+      case Register.SELF_IPI:
+        if (value < FIRST_VECTOR) this.error(Esr.SEND_ILLEGAL_VECTOR);
+        else this.accept(value, DeliveryMode.Fixed, false);
+        return;
     }
+    if (register >= Register.LVT_TIMER && register <= Register.LVT_ERROR) this.writeLvt(entry(register), value);
   }
-  private writeLvt(offset: number, value: number): void {
-    const old = this.mode;
-    this.lvt[offset] = (value & LVT_BITS[offset] & ~DELIVERY_STATUS) | (this.softwareEnabled ? 0 : MASKED);
-    if (offset === Reg.Timer && this.mode !== old) {
-      // Entering or leaving TSC-deadline mode disarms the timer.
-      if (this.mode === TimerMode.TscDeadline || old === TimerMode.TscDeadline) {
-        this.initial = 0;
-        this.deadline = 0n;
-        this.timer.disarm();
-      }
+
+  private writeSvr(value: number): void {
+    this.svr = value;
+    // "The mask bits for all the LVT entries are set. Attempts to reset these bits will be ignored."
+    if (!this.softwareEnabled) for (let i = 0; i < LVT_ENTRIES; i++) this.writeLvt(i, this.lvt[i]);
+  }
+
+  private writeLvt(index: number, value: number): void {
+    const { writable } = REGISTERS[Register.LVT_TIMER + index]!;
+    if (!this.softwareEnabled) value |= Lvt.MASKED;
+    if (index === LVT_TIMER && this.options.tscDeadline === false) value &= ~(TimerMode.TscDeadline << Lvt.TIMER_MODE_SHIFT);
+    this.lvt[index] = (value & writable) | (this.lvt[index] & Lvt.REMOTE_IRR);
+    if (index === LVT_TIMER) {
+      // Mode 3 is reserved; it counts as the timer counts without bit 18.
+      const mode = (value & Lvt.TIMER_MODE) >>> Lvt.TIMER_MODE_SHIFT;
+      this.timer.configure(mode === 3 ? TimerMode.Periodic : mode, (value & Lvt.MASKED) !== 0);
+      return;
     }
-    this.o.onChange();
+    if (index !== LVT_LINT + LINT0 && index !== LVT_LINT + LINT1) return;
+    if ((value & Lvt.LEVEL) === 0) this.lvt[index] &= ~Lvt.REMOTE_IRR;
+    this.settleLine(index - LVT_LINT);
+    this.updateExternal();
   }
 
-  private sendIpi(value: number): void {
-    this.icr = value & 0xc_cfff & ~DELIVERY_STATUS;
-    const delivery = (value >>> 8) & 7;
-    const vector = value & 0xff;
-    const shorthand = (value >>> 18) & 3;
-    const destination = this.x2 ? this.icrHigh : this.icrHigh >>> 24;
-    const self = shorthand === 1 || shorthand === 2 || (shorthand === 0 && this.isDestination(destination, (value & 0x800) !== 0));
-    if (delivery === Delivery.Fixed && vector < 16) return this.error(Esr.IllegalVectorSent);
-    if (self) this.accept(vector, delivery, false);
-  }
+  // ---- xAPIC: 4 KiB of memory ----
 
-  // ---- CR8, memory, MSRs ----
-
-  readCr8(): number { return this.tpr >>> 4; }
-  writeCr8(value: number): void {
-    this.tpr = (value & 15) << 4;
-    this.o.onChange();
-  }
-
-  /** Registers are 32 bits at 16-byte steps; narrower reads deliver the part, narrower writes are taken as 32-bit ones. */
   readMmio(offset: number, size: 1 | 2 | 4): number {
-    if (!this.enabled || this.x2) return size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
-    const value = this.read(offset & 0xff0) >>> (8 * (offset & 3));
-    return size === 4 ? value : size === 2 ? value & 0xffff : value & 0xff;
+    const value = this.readPage(offset);
+    const shift = (offset & 3) * 8;
+    return size === 4 ? value : size === 2 ? (value >>> shift) & 0xffff : (value >>> shift) & 0xff;
   }
-  writeMmio(offset: number, _size: 1 | 2 | 4, value: number): void {
-    if (!this.enabled || this.x2 || (offset & 15) !== 0) return;
-    this.write(offset & 0xff0, value >>> 0);
+
+  private readPage(offset: number): number {
+    const register = offset >>> 4;
+    if (REGISTERS[register]?.xapic === true) return (offset & 15) < 4 ? this.read(register) >>> 0 : 0;
+    this.error(Esr.ILLEGAL_REGISTER);
+    return 0;
   }
+
+  /** "All 32-bit registers should be accessed using 128-bit aligned 32-bit loads or stores": other stores are dropped. */
+  writeMmio(offset: number, size: 1 | 2 | 4, value: number): void {
+    if (size !== 4 || (offset & 15) !== 0) return;
+    const register = offset >>> 4;
+    const layout = REGISTERS[register];
+    if (layout?.xapic !== true) this.error(Esr.ILLEGAL_REGISTER);
+    else this.write(register, (value & layout.writable) >>> 0);
+  }
+
+  // ---- MSRs ----
 
   readMsr(index: number): bigint | undefined {
-    if (index === APIC_BASE_MSR) return BigInt(this.base >>> 0);
-    if (index === TSC_DEADLINE_MSR) return this.mode === TimerMode.TscDeadline ? this.deadline : 0n;
-    if (!this.x2) return undefined;
-    const offset = (index - X2APIC_FIRST) << 4;
-    if (offset === Reg.Icr) return (BigInt(this.icrHigh) << 32n) | BigInt(this.icr);
-    if (!X2_READABLE.has(offset)) return undefined;
-    return BigInt(this.read(offset) >>> 0);
+    if (index === Msr.APIC_BASE) return this.base.value;
+    if (index === Msr.TSC_DEADLINE) return this.options.tscDeadline === false ? undefined : this.timer.deadline;
+    const register = index - Msr.X2APIC_FIRST;
+    const access = this.base.x2apic ? REGISTERS[register]?.x2apic : undefined;
+    if (access === undefined || access === 'wo') return undefined;
+    const low = BigInt(this.read(register) >>> 0);
+    return register === Register.ICR_LOW ? low | (BigInt(this.icrHigh) << 32n) : low;
   }
+
   writeMsr(index: number, value: bigint): boolean {
-    if (index === APIC_BASE_MSR) return this.writeBase(value);
-    if (index === TSC_DEADLINE_MSR) {
-      if (this.mode !== TimerMode.TscDeadline) return true;
-      this.deadline = value;
-      this.armTimer();
+    if (index === Msr.APIC_BASE) return this.writeBase(value);
+    if (index === Msr.TSC_DEADLINE) {
+      if (this.options.tscDeadline === false) return false;
+      this.timer.deadline = value;
       return true;
     }
-    if (!this.x2) return false;
-    const offset = (index - X2APIC_FIRST) << 4;
-    if (!X2_WRITABLE.has(offset)) return false;
-    if (offset === Reg.Icr) {
-      this.icrHigh = Number(value >> 32n);
-      this.sendIpi(Number(value & 0xffff_ffffn));
-      return true;
-    }
-    if (value >> 32n !== 0n) return false;
-    const v = Number(value);
-    if ((offset === Reg.Eoi || offset === Reg.Esr) && v !== 0) return false;
-    this.write(offset, v);
+    return this.base.x2apic && this.writeX2apic(index - Msr.X2APIC_FIRST, value);
+  }
+
+  private writeX2apic(register: number, value: bigint): boolean {
+    const layout = REGISTERS[register];
+    if (layout?.x2apic === undefined || layout.x2apic === 'ro') return false;
+    const high = Number(value >> 32n);
+    if (high !== 0 && register !== Register.ICR_LOW) return false;
+    const low = Number(value & 0xffff_ffffn);
+    let legal = layout.writable | layout.readOnly;
+    if (register === Register.LVT_TIMER && this.options.tscDeadline === false) legal &= ~(TimerMode.TscDeadline << Lvt.TIMER_MODE_SHIFT);
+    if ((low & ~legal) !== 0) return false;
+    if (register === Register.ICR_LOW) this.icrHigh = high;
+    this.write(register, (low & layout.writable) >>> 0);
     return true;
   }
+
   private writeBase(value: bigint): boolean {
-    const v = Number(value & 0xf_ffff_ffffn);
-    if (value >> 36n !== 0n || (v & 0x2ff) !== 0) return false;
-    const low = v >>> 0;
-    const enable = (low & ENABLE) !== 0;
-    const extended = (low & EXTD) !== 0;
-    // Illegal: x2APIC without enable; xAPIC or disabled straight from the other end of x2APIC. SDM "x2APIC State Transitions".
-    if (extended && !enable) return false;
-    if (this.x2 && enable && !extended) return false;
-    if (!this.enabled && enable && extended) return false;
-    const was = this.enabled;
-    this.base = ((low & ~BSP) | BSP) | 0;
-    if (was && !enable) {
-      this.reset();
-      this.svr = 0xff;
+    const before = { mmio: this.base.mmio, enabled: this.base.enabled, x2apic: this.base.x2apic };
+    if (!this.base.write(value)) return false;
+    if (before.enabled && !this.base.enabled) this.resetRegisters();
+    if (!before.x2apic && this.base.x2apic) {
+      // "State Changes From xAPIC Mode to x2APIC Mode": id, LDR and the high half of the ICR are not preserved.
+      this.id = this.initialId;
+      this.ldr = this.x2apicLogicalId;
+      this.icrHigh = 0;
     }
-    this.o.relocate?.((low & 0xffff_f000) >>> 0, enable && !extended);
-    this.o.onChange();
+    if (before.enabled !== this.base.enabled) this.updateExternal();
+    if (before.mmio !== this.base.mmio) this.options.onMove?.(this.base.mmio);
     return true;
+  }
+
+  // ---- snapshots ----
+
+  save(): LocalApicState {
+    const { id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage } = this;
+    return {
+      base: this.base.value.toString(),
+      ...{ id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage },
+      irr: this.irr.save(),
+      isr: this.isr.save(),
+      tmr: this.tmr.save(),
+      lvt: [...this.lvt],
+      lines: [...this.lines],
+      timer: this.timer.save(),
+    };
+  }
+
+  restore(state: LocalApicState): void {
+    const { id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage } = state;
+    this.base.restore(BigInt(state.base));
+    Object.assign(this, { id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage });
+    this.irr.restore(state.irr);
+    this.isr.restore(state.isr);
+    this.tmr.restore(state.tmr);
+    this.lvt.set(state.lvt);
+    state.lines.forEach((level, i) => (this.lines[i] = level));
+    this.timer.restore(state.timer);
+    this.updatePriority();
+    this.updateExternal();
+    this.options.onMove?.(this.base.mmio);
+    if (this.pending()) this.options.onChange();
   }
 }
-
-const X2_READABLE = new Set<number>([Reg.Id, Reg.Version, Reg.Tpr, Reg.Ppr, Reg.Ldr, Reg.Svr, Reg.Esr, Reg.Initial, Reg.Current, Reg.Divide, ...LVT_OFFSETS]);
-for (let i = Reg.Isr as number; i < Reg.Esr; i += 16) X2_READABLE.add(i);
-const X2_WRITABLE = new Set<number>([Reg.Tpr, Reg.Eoi, Reg.Svr, Reg.Esr, Reg.Icr, Reg.Initial, Reg.Divide, Reg.SelfIpi, ...LVT_OFFSETS]);

@@ -7,7 +7,26 @@ import { Exception, round, type FloatContext } from './rounding';
 import { add, denormalOperand, divide, invalid, multiply, nanResult, squareRoot, subtract } from './softfloat';
 import { roundToIntegral } from './softfloat-integer';
 import { readFloat, readInteger } from './x87-memory';
-import { Fsw, begin, commitFlags, controlledPrecision, isEmpty, pop, push, read, recordPointers, setC1, setConditions, significandOf, signExponentOf, stackOverflow, stackUnderflow, write, writeBits, x87 } from './x87-state';
+import {
+  Fsw,
+  begin,
+  commitFlags,
+  controlledPrecision,
+  isEmpty,
+  pop,
+  push,
+  read,
+  recordPointers,
+  setC1,
+  setConditions,
+  significandOf,
+  signExponentOf,
+  stackOverflow,
+  stackUnderflow,
+  write,
+  writeBits,
+  x87,
+} from './x87-state';
 
 type Operation = (a: Float, b: Float, precision: Precision, context: FloatContext) => Float;
 type Execute = (cpu: Cpu, insn: Insn) => void;

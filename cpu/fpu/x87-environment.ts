@@ -6,7 +6,23 @@ import { Access } from '../mmu';
 import { readBlock, writeBlock } from '../system/linear-block';
 import type { SystemInstructions } from '../system/table';
 import { Kind } from './float-format';
-import { Fcw, Fsw, TOP_SHIFT, begin, isEmpty, pendingException, read, recordPointers, requireX87, setC1, setTop, significandOf, signExponentOf, summarise, top } from './x87-state';
+import {
+  Fcw,
+  Fsw,
+  TOP_SHIFT,
+  begin,
+  isEmpty,
+  pendingException,
+  read,
+  recordPointers,
+  requireX87,
+  setC1,
+  setTop,
+  significandOf,
+  signExponentOf,
+  summarise,
+  top,
+} from './x87-state';
 
 const REGISTER_BYTES = 10;
 const image = new Uint8Array(28 + 8 * REGISTER_BYTES);

@@ -262,7 +262,8 @@ function fyl2xp1(x: Float, y: Float): Float {
   if (denormalOperand(x, y, x87)) return x;
   const special = specialProduct(y, x.sign, x.kind === Kind.Zero, x.kind === Kind.Infinity);
   if (special) return special;
-  if (x.exponent < TINY) return timesLogarithm({ ...y, sign: y.sign ^ x.sign, exponent: y.exponent + x.exponent - 63 }, x.significand * withBits(LOG2_E, 128), 128, false);
+  if (x.exponent < TINY)
+    return timesLogarithm({ ...y, sign: y.sign ^ x.sign, exponent: y.exponent + x.exponent - 63 }, x.significand * withBits(LOG2_E, 128), 128, false);
   if (x.exponent >= -1) {
     const sum = x.exponent > 70 ? x : normalised(0, fixed(x, 140) + (1n << 140n), -140);
     return logarithmOf(sum, y);

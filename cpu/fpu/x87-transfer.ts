@@ -8,7 +8,25 @@ import { Exception, PRE_COMPUTATION, round } from './rounding';
 import { convert } from './softfloat';
 import { fromPackedBcd, toInteger, toPackedBcd } from './softfloat-integer';
 import { readExtended, readFloat, readInteger, writeExtended, writeSized } from './x87-memory';
-import { begin, commitFlags, isEmpty, markEmpty, pop, push, pushChecked, read, recordPointers, setC1, significandOf, signExponentOf, stackOverflow, stackUnderflow, write, writeBits, x87 } from './x87-state';
+import {
+  begin,
+  commitFlags,
+  isEmpty,
+  markEmpty,
+  pop,
+  push,
+  pushChecked,
+  read,
+  recordPointers,
+  setC1,
+  significandOf,
+  signExponentOf,
+  stackOverflow,
+  stackUnderflow,
+  write,
+  writeBits,
+  x87,
+} from './x87-state';
 
 type Execute = (cpu: Cpu, insn: Insn) => void;
 
@@ -79,7 +97,14 @@ function constant(value: bigint): Execute {
  * A store of ST(0) to memory, or with 'convert' its masked response for an empty register. Memory is written before the status word,
  * so that a page fault leaves everything as it was.
  */
-function storeToMemory(cpu: Cpu, insn: Insn, pops: boolean, indefinite: bigint, value: (st0: Float) => bigint, put: (cpu: Cpu, insn: Insn, bits: bigint) => void): void {
+function storeToMemory(
+  cpu: Cpu,
+  insn: Insn,
+  pops: boolean,
+  indefinite: bigint,
+  value: (st0: Float) => bigint,
+  put: (cpu: Cpu, insn: Insn, bits: bigint) => void,
+): void {
   if (isEmpty(cpu, 0)) {
     if ((x87.unmasked & Exception.IE) === 0) put(cpu, insn, indefinite);
     recordPointers(cpu, insn);
@@ -100,7 +125,8 @@ function storeFloat(pops: boolean): Execute {
     begin(cpu);
     if (insn.form !== 'm') storeToRegister(cpu, insn, pops);
     else if (insn.size === 80) storeExtended(cpu, insn, pops);
-    else if (insn.size === 32) storeToMemory(cpu, insn, pops, BigInt(packSingle(INDEFINITE)), (st0) => BigInt(packSingle(convert(st0, SINGLE, false, x87))), writeSized);
+    else if (insn.size === 32)
+      storeToMemory(cpu, insn, pops, BigInt(packSingle(INDEFINITE)), (st0) => BigInt(packSingle(convert(st0, SINGLE, false, x87))), writeSized);
     else storeToMemory(cpu, insn, pops, packDouble(INDEFINITE), (st0) => packDouble(convert(st0, DOUBLE, false, x87)), writeSized);
   };
 }
@@ -213,4 +239,3 @@ export const X87_TRANSFER: SystemInstructions = {
   FFREE: { execute: ffree(false), endsBlock: false },
   FFREEP: { execute: ffree(true), endsBlock: false },
 };
-

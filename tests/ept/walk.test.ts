@@ -29,8 +29,13 @@ function reference(memory: PhysicalMemory, root: number, gpa: bigint, capabiliti
     const leaf = level === 1 || (level < 4 && field(entry, 7, 7) === 1n);
     const rwx = field(entry, 2, 0);
     const bad =
-      rwx === 2n || rwx === 6n || (rwx === 4n && !capabilities.executeOnly) || field(entry, 51, WIDTH) !== 0n ||
-      (leaf ? [2n, 3n, 7n].includes(field(entry, 5, 3)) || (level > 1 && field(entry, shift - 1, 12) !== 0n) || (level === 3 && !capabilities.pages1G) : field(entry, 6, 3) !== 0n || (level === 4 && field(entry, 7, 7) !== 0n));
+      rwx === 2n ||
+      rwx === 6n ||
+      (rwx === 4n && !capabilities.executeOnly) ||
+      field(entry, 51, WIDTH) !== 0n ||
+      (leaf
+        ? [2n, 3n, 7n].includes(field(entry, 5, 3)) || (level > 1 && field(entry, shift - 1, 12) !== 0n) || (level === 3 && !capabilities.pages1G)
+        : field(entry, 6, 3) !== 0n || (level === 4 && field(entry, 7, 7) !== 0n));
     if (bad) return { kind: 'misconfiguration' };
     entries.push({ address: Number(address), leaf });
     if (leaf) {
@@ -44,12 +49,16 @@ function reference(memory: PhysicalMemory, root: number, gpa: bigint, capabiliti
 }
 
 class Refused extends Error {
-  constructor(readonly fault: EptFault) { super(fault.kind); }
+  constructor(readonly fault: EptFault) {
+    super(fault.kind);
+  }
 }
 
 const fresh = (capabilities = ALL): { memory: PhysicalMemory; ept: Ept } => {
   const memory = new PhysicalMemory(1 << 20);
-  const ept = new Ept(memory, WIDTH, capabilities, (fault) => { throw new Refused(fault); });
+  const ept = new Ept(memory, WIDTH, capabilities, (fault) => {
+    throw new Refused(fault);
+  });
   return { memory, ept };
 };
 
@@ -66,15 +75,24 @@ describe('EPT walk', () => {
   it('agrees with the reference on every table, access and capability', () => {
     fc.assert(
       fc.property(
-        fc.array(entry, { minLength: 16, maxLength: 16 }), fc.array(fc.integer({ min: 0, max: 1 }), { minLength: 4, maxLength: 4 }), fc.integer({ min: 0, max: 0xfff }),
-        fc.constantFrom(1, 2, 4), fc.boolean(), fc.boolean(), fc.boolean(),
+        fc.array(entry, { minLength: 16, maxLength: 16 }),
+        fc.array(fc.integer({ min: 0, max: 1 }), { minLength: 4, maxLength: 4 }),
+        fc.integer({ min: 0, max: 0xfff }),
+        fc.constantFrom(1, 2, 4),
+        fc.boolean(),
+        fc.boolean(),
+        fc.boolean(),
         (entries, indexes, offset, wanted, accessedDirty, executeOnly, pages1G) => {
           const capabilities = { pages1G, executeOnly, accessedDirty: true };
           const { memory, ept } = fresh(capabilities);
           // Entries 0 and 1 of every table.
           entries.forEach((e, i) => {
             const leafLike = e.large ? 0x80n : 0n;
-            const value = BigInt(e.permissions) | leafLike | (e.large || i % 4 === 3 ? BigInt(e.type) << 3n : 0n) | (e.large ? e.frame & ~0xfffn : BigInt(TABLES + e.table * 0x1000));
+            const value =
+              BigInt(e.permissions) |
+              leafLike |
+              (e.large || i % 4 === 3 ? BigInt(e.type) << 3n : 0n) |
+              (e.large ? e.frame & ~0xfffn : BigInt(TABLES + e.table * 0x1000));
             memory.write64(TABLES + Math.floor(i / 2) * 0x1000 + (i % 2) * 8, value);
           });
           const gpa = indexes.reduce((a, i) => (a << 9n) | BigInt(i), 0n) * 4096n + BigInt(offset);
@@ -122,10 +140,17 @@ describe('EPT violation', () => {
   const { Read, Write, Fetch, Table, LinearValid, GuestUser, GuestWritable, GuestExecutable } = NestedAccess;
 
   it('reports a write to a read-only page with its permissions and the linear address', () => {
-    expect(refusal(mapped(5, false).ept, 0x123, Write | LinearValid)).toEqual({ kind: 'violation', gpa: 0x123, linear: 0x1234n, qualification: 0b10 | (5 << 3) | 0x80 | 0x100 | 0x800 });
+    expect(refusal(mapped(5, false).ept, 0x123, Write | LinearValid)).toEqual({
+      kind: 'violation',
+      gpa: 0x123,
+      linear: 0x1234n,
+      qualification: 0b10 | (5 << 3) | 0x80 | 0x100 | 0x800,
+    });
   });
   it('gives advanced information for final accesses', () => {
-    expect(refusal(mapped(3, false).ept, 0, Fetch | LinearValid | GuestUser | GuestWritable | GuestExecutable)).toMatchObject({ qualification: 0b100 | (3 << 3) | 0x180 | 0x600 });
+    expect(refusal(mapped(3, false).ept, 0, Fetch | LinearValid | GuestUser | GuestWritable | GuestExecutable)).toMatchObject({
+      qualification: 0b100 | (3 << 3) | 0x180 | 0x600,
+    });
   });
   it('clears bit 8 for guest paging structures; with A/D flags on their reads count as writes: bits 0 and 1', () => {
     expect(refusal(mapped(1, true).ept, 0, Read | Table | LinearValid)).toMatchObject({ qualification: 0b11 | (1 << 3) | 0x80 });

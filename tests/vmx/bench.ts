@@ -2,6 +2,7 @@
 jest.mock('../../cpu/exceptions', () => ({ deliverEvent: jest.fn() }), { virtual: true });
 import { Cpu } from '../../cpu/cpu';
 import { Segment, type Insn } from '../../cpu/decoder/insn';
+import type { CpuProfile } from '../../cpu/interfaces';
 import { R } from '../../cpu/layout';
 import { parseProfile } from '../../cpu/profiles/profile';
 import { PhysicalMemory } from '../../memory/physical-memory';
@@ -31,9 +32,9 @@ export interface Bench {
 }
 
 /** A 64-bit host in CPL 0, not yet in VMX operation. */
-export function machine(options: VmxOptions = {}, description = 'intel-vmx'): Bench {
+export function machine(options: VmxOptions = {}, profile: CpuProfile = parseProfile('intel-vmx')): Bench {
   const memory = new PhysicalMemory(16 << 20);
-  const cpu = new Cpu(memory, parseProfile(description));
+  const cpu = new Cpu(memory, profile);
   const vmx = new Vmx(cpu, options).attach();
   cpu.set64(R.CR0, 0x8001_0033n);
   cpu.set64(R.CR3, 0x10_0000n);
@@ -79,24 +80,67 @@ export const BASELINE: Partial<Record<FieldName, bigint | number>> = {
   VM_ENTRY_CONTROLS: ENTRY,
   VPID: 1,
   EPT_POINTER: EPT_PML4 | 0x1e,
-  HOST_CR0: 0x8001_0033, HOST_CR3: 0x10_0000, HOST_CR4: 0x2620,
-  HOST_CS_SELECTOR: 8, HOST_SS_SELECTOR: 0x10, HOST_DS_SELECTOR: 0x10, HOST_ES_SELECTOR: 0, HOST_FS_SELECTOR: 0x10, HOST_GS_SELECTOR: 0x10, HOST_TR_SELECTOR: 0x18,
-  HOST_FS_BASE: 0x1234_5678_9000n, HOST_GS_BASE: 0xffff_8000_0000_0000n, HOST_TR_BASE: 0xffff_ffff_8000_5000n, HOST_GDTR_BASE: 0x2_0000, HOST_IDTR_BASE: 0x2_1000,
-  HOST_IA32_SYSENTER_CS: 8, HOST_IA32_SYSENTER_ESP: 0x7000, HOST_IA32_SYSENTER_EIP: 0xffff_8000_1234_0000n,
-  HOST_RSP: 0x9_0000, HOST_RIP,
-  GUEST_CR0: 0x8001_0033, GUEST_CR3: 0x10_0000, GUEST_CR4: 0x2620,
-  GUEST_ES_SELECTOR: 0x10, GUEST_CS_SELECTOR: 8, GUEST_SS_SELECTOR: 0x10, GUEST_DS_SELECTOR: 0x10, GUEST_FS_SELECTOR: 0x10, GUEST_GS_SELECTOR: 0x10, GUEST_LDTR_SELECTOR: 0, GUEST_TR_SELECTOR: 0x18,
-  GUEST_ES_LIMIT: 0xffff_ffff, GUEST_CS_LIMIT: 0xffff_ffff, GUEST_SS_LIMIT: 0xffff_ffff, GUEST_DS_LIMIT: 0xffff_ffff, GUEST_FS_LIMIT: 0xffff_ffff, GUEST_GS_LIMIT: 0xffff_ffff, GUEST_LDTR_LIMIT: 0, GUEST_TR_LIMIT: 0x67,
-  GUEST_ES_ACCESS_RIGHTS: 0xc093, GUEST_CS_ACCESS_RIGHTS: 0xa09b, GUEST_SS_ACCESS_RIGHTS: 0xc093, GUEST_DS_ACCESS_RIGHTS: 0xc093, GUEST_FS_ACCESS_RIGHTS: 0xc093, GUEST_GS_ACCESS_RIGHTS: 0xc093,
-  GUEST_LDTR_ACCESS_RIGHTS: 0x1_0000, GUEST_TR_ACCESS_RIGHTS: 0x8b,
-  GUEST_GDTR_LIMIT: 0xff, GUEST_IDTR_LIMIT: 0xfff, GUEST_GDTR_BASE: 0x2_0000, GUEST_IDTR_BASE: 0x2_1000,
-  GUEST_RSP: 0x8_0000, GUEST_RIP, GUEST_RFLAGS: 2, GUEST_DR7: 0x400,
+  HOST_CR0: 0x8001_0033,
+  HOST_CR3: 0x10_0000,
+  HOST_CR4: 0x2620,
+  HOST_CS_SELECTOR: 8,
+  HOST_SS_SELECTOR: 0x10,
+  HOST_DS_SELECTOR: 0x10,
+  HOST_ES_SELECTOR: 0,
+  HOST_FS_SELECTOR: 0x10,
+  HOST_GS_SELECTOR: 0x10,
+  HOST_TR_SELECTOR: 0x18,
+  HOST_FS_BASE: 0x1234_5678_9000n,
+  HOST_GS_BASE: 0xffff_8000_0000_0000n,
+  HOST_TR_BASE: 0xffff_ffff_8000_5000n,
+  HOST_GDTR_BASE: 0x2_0000,
+  HOST_IDTR_BASE: 0x2_1000,
+  HOST_IA32_SYSENTER_CS: 8,
+  HOST_IA32_SYSENTER_ESP: 0x7000,
+  HOST_IA32_SYSENTER_EIP: 0xffff_8000_1234_0000n,
+  HOST_RSP: 0x9_0000,
+  HOST_RIP,
+  GUEST_CR0: 0x8001_0033,
+  GUEST_CR3: 0x10_0000,
+  GUEST_CR4: 0x2620,
+  GUEST_ES_SELECTOR: 0x10,
+  GUEST_CS_SELECTOR: 8,
+  GUEST_SS_SELECTOR: 0x10,
+  GUEST_DS_SELECTOR: 0x10,
+  GUEST_FS_SELECTOR: 0x10,
+  GUEST_GS_SELECTOR: 0x10,
+  GUEST_LDTR_SELECTOR: 0,
+  GUEST_TR_SELECTOR: 0x18,
+  GUEST_ES_LIMIT: 0xffff_ffff,
+  GUEST_CS_LIMIT: 0xffff_ffff,
+  GUEST_SS_LIMIT: 0xffff_ffff,
+  GUEST_DS_LIMIT: 0xffff_ffff,
+  GUEST_FS_LIMIT: 0xffff_ffff,
+  GUEST_GS_LIMIT: 0xffff_ffff,
+  GUEST_LDTR_LIMIT: 0,
+  GUEST_TR_LIMIT: 0x67,
+  GUEST_ES_ACCESS_RIGHTS: 0xc093,
+  GUEST_CS_ACCESS_RIGHTS: 0xa09b,
+  GUEST_SS_ACCESS_RIGHTS: 0xc093,
+  GUEST_DS_ACCESS_RIGHTS: 0xc093,
+  GUEST_FS_ACCESS_RIGHTS: 0xc093,
+  GUEST_GS_ACCESS_RIGHTS: 0xc093,
+  GUEST_LDTR_ACCESS_RIGHTS: 0x1_0000,
+  GUEST_TR_ACCESS_RIGHTS: 0x8b,
+  GUEST_GDTR_LIMIT: 0xff,
+  GUEST_IDTR_LIMIT: 0xfff,
+  GUEST_GDTR_BASE: 0x2_0000,
+  GUEST_IDTR_BASE: 0x2_1000,
+  GUEST_RSP: 0x8_0000,
+  GUEST_RIP,
+  GUEST_RFLAGS: 2,
+  GUEST_DR7: 0x400,
   VMCS_LINK_POINTER: 0xffff_ffff_ffff_ffffn,
 };
 
 /** In root operation, VMCS_A current, clear and valid. */
-export function rootWithVmcs(options: VmxOptions = {}, description?: string): Bench {
-  const bench = machine(options, description);
+export function rootWithVmcs(options: VmxOptions = {}, profile?: CpuProfile): Bench {
+  const bench = machine(options, profile);
   expect(bench.vmx.vmxon(VMXON_REGION).kind).toBe('succeed');
   expect(bench.vmx.vmclear(VMCS_A).kind).toBe('succeed');
   expect(bench.vmx.vmptrld(VMCS_A).kind).toBe('succeed');
@@ -105,8 +149,8 @@ export function rootWithVmcs(options: VmxOptions = {}, description?: string): Be
 }
 
 /** In non-root operation, entry complete, with these fields changed from the baseline. */
-export function guest(fields: Partial<Record<FieldName, bigint | number>> = {}, options: VmxOptions = {}, description?: string): Bench {
-  const bench = rootWithVmcs(options, description);
+export function guest(fields: Partial<Record<FieldName, bigint | number>> = {}, options: VmxOptions = {}, profile?: CpuProfile): Bench {
+  const bench = rootWithVmcs(options, profile);
   bench.write(fields);
   const entry = bench.vmx.launch();
   if (entry.kind !== 'entered') throw new Error(`entry: ${JSON.stringify(entry)}`);
@@ -116,6 +160,29 @@ export function guest(fields: Partial<Record<FieldName, bigint | number>> = {}, 
 
 /** A decoded instruction with what tests of intercepts look at. */
 export const insn = (fields: Partial<Insn>): Insn => ({
-  op: 'NOP', form: '', size: 32, ssize: 32, dst: -1, src: -1, src2: -1, base: -1, index: -1, scale: 0, disp: 0, segment: Segment.DS, imm: 0, immHigh: 0, imm2: 0, cc: 0,
-  addressSize: 64, operandSize: 32, rep: 0, lock: false, hasMemory: false, modrm: -1, length: 3, codeSize: 64, ...fields,
+  op: 'NOP',
+  form: '',
+  size: 32,
+  ssize: 32,
+  dst: -1,
+  src: -1,
+  src2: -1,
+  base: -1,
+  index: -1,
+  scale: 0,
+  disp: 0,
+  segment: Segment.DS,
+  imm: 0,
+  immHigh: 0,
+  imm2: 0,
+  cc: 0,
+  addressSize: 64,
+  operandSize: 32,
+  rep: 0,
+  lock: false,
+  hasMemory: false,
+  modrm: -1,
+  length: 3,
+  codeSize: 64,
+  ...fields,
 });

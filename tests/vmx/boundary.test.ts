@@ -19,8 +19,14 @@ const reason = (b: Bench): bigint => b.read('EXIT_REASON');
 const controller = (vector: number): InterruptController & { acknowledged: number } => ({
   acknowledged: 0,
   pending: () => true,
-  acknowledge() { this.acknowledged++; return vector; },
-  readCr8: () => 0, writeCr8: () => {}, readMsr: () => undefined, writeMsr: () => false,
+  acknowledge() {
+    this.acknowledged++;
+    return vector;
+  },
+  readCr8: () => 0,
+  writeCr8: () => {},
+  readMsr: () => undefined,
+  writeMsr: () => false,
 });
 
 describe('external interrupts', () => {
@@ -148,9 +154,21 @@ describe('event injection', () => {
     return b;
   };
   it.each<[string, Fields, Partial<CpuEvent>]>([
-    ['#GP with its error code', { ENTRY_INTERRUPTION_INFORMATION: 0x8000_0b0d, ENTRY_EXCEPTION_ERROR_CODE: 0x28 }, { vector: 13, type: EventType.HardwareException, errorCode: 0x28, length: 0 }],
-    ['an external interrupt', { ENTRY_INTERRUPTION_INFORMATION: 0x8000_0040, GUEST_RFLAGS: 0x202 }, { vector: 0x40, type: EventType.ExternalInterrupt, errorCode: undefined, length: 0 }],
-    ['INT n with its length', { ENTRY_INTERRUPTION_INFORMATION: 0x8000_0480, ENTRY_INSTRUCTION_LENGTH: 2 }, { vector: 0x80, type: EventType.SoftwareInterrupt, length: 2 }],
+    [
+      '#GP with its error code',
+      { ENTRY_INTERRUPTION_INFORMATION: 0x8000_0b0d, ENTRY_EXCEPTION_ERROR_CODE: 0x28 },
+      { vector: 13, type: EventType.HardwareException, errorCode: 0x28, length: 0 },
+    ],
+    [
+      'an external interrupt',
+      { ENTRY_INTERRUPTION_INFORMATION: 0x8000_0040, GUEST_RFLAGS: 0x202 },
+      { vector: 0x40, type: EventType.ExternalInterrupt, errorCode: undefined, length: 0 },
+    ],
+    [
+      'INT n with its length',
+      { ENTRY_INTERRUPTION_INFORMATION: 0x8000_0480, ENTRY_INSTRUCTION_LENGTH: 2 },
+      { vector: 0x80, type: EventType.SoftwareInterrupt, length: 2 },
+    ],
     ['#BP', { ENTRY_INTERRUPTION_INFORMATION: 0x8000_0603, ENTRY_INSTRUCTION_LENGTH: 1 }, { vector: 3, type: EventType.SoftwareException, length: 1 }],
   ])('delivers %s before the first instruction', (_name, fields, event) => {
     const b = enter(fields);
@@ -167,7 +185,9 @@ describe('event injection', () => {
   });
   it('an exception met while delivering it exits with IDT-vectoring information', () => {
     const b = enter({ ENTRY_INTERRUPTION_INFORMATION: 0x8000_0480, ENTRY_INSTRUCTION_LENGTH: 2, EXCEPTION_BITMAP: 1 << 13 });
-    (deliverEvent as unknown as jest.Mock).mockImplementationOnce(() => void b.vmx.exception({ vector: 13, type: EventType.HardwareException, errorCode: 0x402, payload: 0n, length: 0 }, undefined));
+    (deliverEvent as unknown as jest.Mock).mockImplementationOnce(
+      () => void b.vmx.exception({ vector: 13, type: EventType.HardwareException, errorCode: 0x402, payload: 0n, length: 0 }, undefined),
+    );
     expect(b.vmx.boundary(false, false)).toBe(true);
     expect([b.vmx.guestMode, b.read('IDT_VECTORING_INFORMATION'), b.read('EXIT_INTERRUPTION_INFORMATION')]).toEqual([false, 0x8000_0480n, 0x8000_0b0dn]);
   });

@@ -28,20 +28,44 @@ const primary = (bits: number): number => (PRIMARY | bits) >>> 0;
 const inject = (type: number, vector: number, more = 0): number => (0x8000_0000 | (type << 8) | vector | more) >>> 0;
 
 const LEGACY: Patch = {
-  VM_ENTRY_CONTROLS: ENTRY & ~EntryControl.IA32E_MODE_GUEST, GUEST_CS_ACCESS_RIGHTS: 0xc09b, GUEST_CR4: 0x2000, GUEST_CR0: 0x8001_0033,
+  VM_ENTRY_CONTROLS: ENTRY & ~EntryControl.IA32E_MODE_GUEST,
+  GUEST_CS_ACCESS_RIGHTS: 0xc09b,
+  GUEST_CR4: 0x2000,
+  GUEST_CR0: 0x8001_0033,
 };
 const PAE: Patch = { ...LEGACY, GUEST_CR4: 0x2020 };
 const V86: Patch = {
-  ...LEGACY, GUEST_RFLAGS: 0x2_0002,
-  ...Object.fromEntries(['ES', 'CS', 'SS', 'DS', 'FS', 'GS'].flatMap((r) => [[`GUEST_${r}_BASE`, 0x100], [`GUEST_${r}_LIMIT`, 0xffff], [`GUEST_${r}_ACCESS_RIGHTS`, 0xf3]])),
+  ...LEGACY,
+  GUEST_RFLAGS: 0x2_0002,
+  ...Object.fromEntries(
+    ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'].flatMap((r) => [
+      [`GUEST_${r}_BASE`, 0x100],
+      [`GUEST_${r}_LIMIT`, 0xffff],
+      [`GUEST_${r}_ACCESS_RIGHTS`, 0xf3],
+    ]),
+  ),
 };
-for (const [r, selector] of [['ES', 0x10], ['CS', 8], ['SS', 0x10], ['DS', 0x10], ['FS', 0x10], ['GS', 0x10]] as const) (V86 as Record<string, number>)[`GUEST_${r}_BASE`] = selector << 4;
+for (const [r, selector] of [
+  ['ES', 0x10],
+  ['CS', 8],
+  ['SS', 0x10],
+  ['DS', 0x10],
+  ['FS', 0x10],
+  ['GS', 0x10],
+] as const)
+  (V86 as Record<string, number>)[`GUEST_${r}_BASE`] = selector << 4;
 const UNRESTRICTED_REAL: Patch = {
-  ...LEGACY, SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.UNRESTRICTED_GUEST), GUEST_CR0: 0x30, GUEST_CS_ACCESS_RIGHTS: 0x9b, GUEST_CS_LIMIT: 0xffff,
+  ...LEGACY,
+  SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.UNRESTRICTED_GUEST),
+  GUEST_CR0: 0x30,
+  GUEST_CS_ACCESS_RIGHTS: 0x9b,
+  GUEST_CS_LIMIT: 0xffff,
 };
 const USABLE_LDTR: Patch = { GUEST_LDTR_SELECTOR: 0x20, GUEST_LDTR_ACCESS_RIGHTS: 0x82, GUEST_LDTR_LIMIT: 0xff };
 const HOST32: Patch = { VM_EXIT_CONTROLS: EXIT & ~ExitControl.HOST_ADDRESS_SPACE_SIZE, ...LEGACY };
-const host32 = (bench: Bench): void => { (bench.cpu as { longMode: boolean }).longMode = false; };
+const host32 = (bench: Bench): void => {
+  (bench.cpu as { longMode: boolean }).longMode = false;
+};
 
 const dataSegments = ['DS', 'ES', 'FS', 'GS'] as const;
 const codeAndData = ['CS', 'SS', ...dataSegments] as const;
@@ -57,25 +81,56 @@ const BROKEN: Record<string, Row> = {
   'control.io-bitmap-b': { patch: { PRIMARY_PROCESSOR_BASED_CONTROLS: primary(Primary.USE_IO_BITMAPS), IO_BITMAP_B_ADDRESS: HIGH } },
   'control.msr-bitmap': { patch: { PRIMARY_PROCESSOR_BASED_CONTROLS: primary(Primary.USE_MSR_BITMAPS), MSR_BITMAP_ADDRESS: 1 } },
   'control.virtual-apic-address': { patch: { PRIMARY_PROCESSOR_BASED_CONTROLS: primary(Primary.USE_TPR_SHADOW), VIRTUAL_APIC_ADDRESS: 0x10 } },
-  'control.tpr-threshold.reserved': { patch: { PRIMARY_PROCESSOR_BASED_CONTROLS: primary(Primary.USE_TPR_SHADOW), VIRTUAL_APIC_ADDRESS: VIRTUAL_APIC, TPR_THRESHOLD: 0x10 } },
-  'control.tpr-threshold.vtpr': { patch: { PRIMARY_PROCESSOR_BASED_CONTROLS: primary(Primary.USE_TPR_SHADOW), VIRTUAL_APIC_ADDRESS: VIRTUAL_APIC, TPR_THRESHOLD: 5 }, prepare: ({ cpu }) => cpu.memory.write32(VIRTUAL_APIC + 0x80, 0x40) },
+  'control.tpr-threshold.reserved': {
+    patch: { PRIMARY_PROCESSOR_BASED_CONTROLS: primary(Primary.USE_TPR_SHADOW), VIRTUAL_APIC_ADDRESS: VIRTUAL_APIC, TPR_THRESHOLD: 0x10 },
+  },
+  'control.tpr-threshold.vtpr': {
+    patch: { PRIMARY_PROCESSOR_BASED_CONTROLS: primary(Primary.USE_TPR_SHADOW), VIRTUAL_APIC_ADDRESS: VIRTUAL_APIC, TPR_THRESHOLD: 5 },
+    prepare: ({ cpu }) => cpu.memory.write32(VIRTUAL_APIC + 0x80, 0x40),
+  },
   'control.virtual-nmis.need-nmi-exiting': { patch: { PIN_BASED_CONTROLS: PIN | PinBased.VIRTUAL_NMIS } },
   'control.nmi-window.needs-virtual-nmis': { patch: { PRIMARY_PROCESSOR_BASED_CONTROLS: primary(Primary.NMI_WINDOW_EXITING) } },
-  'control.apic-access-address': { everything: true, patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.VIRTUALIZE_APIC_ACCESSES), APIC_ACCESS_ADDRESS: 8 } },
+  'control.apic-access-address': {
+    everything: true,
+    patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.VIRTUALIZE_APIC_ACCESSES), APIC_ACCESS_ADDRESS: 8 },
+  },
   'control.x2apic.needs-tpr-shadow': { everything: true, patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.VIRTUALIZE_X2APIC_MODE) } },
-  'control.apic-registers.need-tpr-shadow': { everything: true, patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.APIC_REGISTER_VIRTUALIZATION) } },
-  'control.virtual-interrupts.need-tpr-shadow': { everything: true, patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.VIRTUAL_INTERRUPT_DELIVERY), PIN_BASED_CONTROLS: PIN | 1 } },
+  'control.apic-registers.need-tpr-shadow': {
+    everything: true,
+    patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.APIC_REGISTER_VIRTUALIZATION) },
+  },
+  'control.virtual-interrupts.need-tpr-shadow': {
+    everything: true,
+    patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.VIRTUAL_INTERRUPT_DELIVERY), PIN_BASED_CONTROLS: PIN | 1 },
+  },
   'control.x2apic.excludes-apic-accesses': {
     everything: true,
-    patch: { PRIMARY_PROCESSOR_BASED_CONTROLS: primary(Primary.USE_TPR_SHADOW), SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.VIRTUALIZE_X2APIC_MODE | Secondary.VIRTUALIZE_APIC_ACCESSES) },
+    patch: {
+      PRIMARY_PROCESSOR_BASED_CONTROLS: primary(Primary.USE_TPR_SHADOW),
+      SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.VIRTUALIZE_X2APIC_MODE | Secondary.VIRTUALIZE_APIC_ACCESSES),
+    },
   },
   'control.virtual-interrupts.need-external-exiting': {
     everything: true,
-    patch: { PRIMARY_PROCESSOR_BASED_CONTROLS: primary(Primary.USE_TPR_SHADOW), SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.VIRTUAL_INTERRUPT_DELIVERY) },
+    patch: {
+      PRIMARY_PROCESSOR_BASED_CONTROLS: primary(Primary.USE_TPR_SHADOW),
+      SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.VIRTUAL_INTERRUPT_DELIVERY),
+    },
   },
-  'control.posted.needs-virtual-interrupts': { everything: true, patch: { PIN_BASED_CONTROLS: PIN | PinBased.PROCESS_POSTED_INTERRUPTS, VM_EXIT_CONTROLS: EXIT | ExitControl.ACKNOWLEDGE_INTERRUPT_ON_EXIT } },
-  'control.posted.vector': { everything: true, also: ['control.posted.needs-virtual-interrupts'], patch: { PIN_BASED_CONTROLS: PIN | PinBased.PROCESS_POSTED_INTERRUPTS, POSTED_INTERRUPT_NOTIFICATION_VECTOR: 256 } },
-  'control.posted.descriptor': { everything: true, also: ['control.posted.needs-virtual-interrupts'], patch: { PIN_BASED_CONTROLS: PIN | PinBased.PROCESS_POSTED_INTERRUPTS, POSTED_INTERRUPT_DESCRIPTOR_ADDRESS: 32 } },
+  'control.posted.needs-virtual-interrupts': {
+    everything: true,
+    patch: { PIN_BASED_CONTROLS: PIN | PinBased.PROCESS_POSTED_INTERRUPTS, VM_EXIT_CONTROLS: EXIT | ExitControl.ACKNOWLEDGE_INTERRUPT_ON_EXIT },
+  },
+  'control.posted.vector': {
+    everything: true,
+    also: ['control.posted.needs-virtual-interrupts'],
+    patch: { PIN_BASED_CONTROLS: PIN | PinBased.PROCESS_POSTED_INTERRUPTS, POSTED_INTERRUPT_NOTIFICATION_VECTOR: 256 },
+  },
+  'control.posted.descriptor': {
+    everything: true,
+    also: ['control.posted.needs-virtual-interrupts'],
+    patch: { PIN_BASED_CONTROLS: PIN | PinBased.PROCESS_POSTED_INTERRUPTS, POSTED_INTERRUPT_DESCRIPTOR_ADDRESS: 32 },
+  },
   'control.vpid-not-zero': { patch: { VPID: 0 } },
   'control.eptp.memory-type': { patch: { EPT_POINTER: 0x401c } },
   'control.eptp.walk-length': { patch: { EPT_POINTER: 0x4026 } },
@@ -88,11 +143,23 @@ const BROKEN: Record<string, Row> = {
   'control.sub-page.needs-ept': { everything: true, patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: Secondary.SUB_PAGE_WRITE_PERMISSIONS } },
   'control.sppt-pointer': { everything: true, patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.SUB_PAGE_WRITE_PERMISSIONS), SPPT_POINTER: 1 } },
   'control.pt-gpa.needs-ept': { everything: true, patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: Secondary.PT_USES_GUEST_PHYSICAL_ADDRESSES } },
-  'control.vm-functions.reserved': { everything: true, patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.ENABLE_VM_FUNCTIONS), VM_FUNCTION_CONTROLS: 2 } },
-  'control.eptp-switching': { everything: true, patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.ENABLE_VM_FUNCTIONS), VM_FUNCTION_CONTROLS: 1, EPTP_LIST_ADDRESS: 8 } },
+  'control.vm-functions.reserved': {
+    everything: true,
+    patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.ENABLE_VM_FUNCTIONS), VM_FUNCTION_CONTROLS: 2 },
+  },
+  'control.eptp-switching': {
+    everything: true,
+    patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.ENABLE_VM_FUNCTIONS), VM_FUNCTION_CONTROLS: 1, EPTP_LIST_ADDRESS: 8 },
+  },
   'control.vmread-bitmap': { everything: true, patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.VMCS_SHADOWING), VMREAD_BITMAP_ADDRESS: 1 } },
-  'control.vmwrite-bitmap': { everything: true, patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.VMCS_SHADOWING), VMWRITE_BITMAP_ADDRESS: HIGH } },
-  'control.ve-information': { everything: true, patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.EPT_VIOLATION_VE), VIRTUALIZATION_EXCEPTION_INFORMATION_ADDRESS: 0x800 } },
+  'control.vmwrite-bitmap': {
+    everything: true,
+    patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.VMCS_SHADOWING), VMWRITE_BITMAP_ADDRESS: HIGH },
+  },
+  'control.ve-information': {
+    everything: true,
+    patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.EPT_VIOLATION_VE), VIRTUALIZATION_EXCEPTION_INFORMATION_ADDRESS: 0x800 },
+  },
   'control.tsc-multiplier': { everything: true, patch: { SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.USE_TSC_SCALING), TSC_MULTIPLIER: 0 } },
   // VM-exit and VM-entry controls
   'control.exit.allowed': { patch: { VM_EXIT_CONTROLS: EXIT & ~0x200_00 } },
@@ -120,7 +187,12 @@ const BROKEN: Record<string, Row> = {
   'host.pat': { patch: { VM_EXIT_CONTROLS: EXIT | ExitControl.LOAD_IA32_PAT, HOST_IA32_PAT: 0x0200_0000_0000_0000n } },
   'host.efer.reserved': { patch: { VM_EXIT_CONTROLS: EXIT | ExitControl.LOAD_IA32_EFER, HOST_IA32_EFER: 0x1d01 } },
   'host.efer.size': { patch: { VM_EXIT_CONTROLS: EXIT | ExitControl.LOAD_IA32_EFER, HOST_IA32_EFER: 0x901 } },
-  ...Object.fromEntries(['ES', 'CS', 'SS', 'DS', 'FS', 'GS', 'TR'].map((r, i) => [`host.selector.rpl-ti-clear.${r.toLowerCase()}`, { patch: { [`HOST_${r}_SELECTOR`]: 0x18 | [1, 2, 4][i % 3] } }])),
+  ...Object.fromEntries(
+    ['ES', 'CS', 'SS', 'DS', 'FS', 'GS', 'TR'].map((r, i) => [
+      `host.selector.rpl-ti-clear.${r.toLowerCase()}`,
+      { patch: { [`HOST_${r}_SELECTOR`]: 0x18 | [1, 2, 4][i % 3] } },
+    ]),
+  ),
   'host.selector.cs-not-null': { patch: { HOST_CS_SELECTOR: 0 } },
   'host.selector.tr-not-null': { patch: { HOST_TR_SELECTOR: 0 } },
   'host.selector.ss-not-null': { patch: { ...HOST32, HOST_SS_SELECTOR: 0 }, prepare: host32 },
@@ -131,7 +203,11 @@ const BROKEN: Record<string, Row> = {
   'host.tr-base.canonical': { patch: { HOST_TR_BASE: NON_CANONICAL } },
   'host.size.outside-ia32e': { patch: {}, prepare: host32 },
   'host.size.in-ia32e': { patch: HOST32 },
-  'host.size32.no-ia32e-guest': { also: ['host.size.outside-ia32e'], patch: { VM_EXIT_CONTROLS: EXIT & ~ExitControl.HOST_ADDRESS_SPACE_SIZE }, prepare: host32 },
+  'host.size32.no-ia32e-guest': {
+    also: ['host.size.outside-ia32e'],
+    patch: { VM_EXIT_CONTROLS: EXIT & ~ExitControl.HOST_ADDRESS_SPACE_SIZE },
+    prepare: host32,
+  },
   'host.size32.no-pcide': { patch: { ...HOST32, HOST_CR4: 0x2_2620 }, prepare: host32 },
   'host.size32.rip': { patch: { ...HOST32, HOST_RIP: 1n << 32n }, prepare: host32 },
   'host.size64.pae': { patch: { HOST_CR4: 0x2600 } },
@@ -164,29 +240,35 @@ const BROKEN: Record<string, Row> = {
   'guest.ss.base.high': { patch: { GUEST_SS_BASE: 1n << 32n } },
   'guest.ds.base.high': { patch: { GUEST_DS_BASE: 1n << 32n } },
   'guest.es.base.high': { patch: { GUEST_ES_BASE: 1n << 32n } },
-  ...Object.fromEntries(codeAndData.flatMap((r): [string, Row][] => [
-    [`guest.v86.${r.toLowerCase()}.base`, { patch: { ...V86, [`GUEST_${r}_BASE`]: 0x70 } }],
-    [`guest.v86.${r.toLowerCase()}.limit`, { patch: { ...V86, [`GUEST_${r}_LIMIT`]: 0xfffff } }],
-    [`guest.v86.${r.toLowerCase()}.access-rights`, { patch: { ...V86, [`GUEST_${r}_ACCESS_RIGHTS`]: 0x93 } }],
-  ])),
+  ...Object.fromEntries(
+    codeAndData.flatMap((r): [string, Row][] => [
+      [`guest.v86.${r.toLowerCase()}.base`, { patch: { ...V86, [`GUEST_${r}_BASE`]: 0x70 } }],
+      [`guest.v86.${r.toLowerCase()}.limit`, { patch: { ...V86, [`GUEST_${r}_LIMIT`]: 0xfffff } }],
+      [`guest.v86.${r.toLowerCase()}.access-rights`, { patch: { ...V86, [`GUEST_${r}_ACCESS_RIGHTS`]: 0x93 } }],
+    ]),
+  ),
   'guest.cs.type': { patch: { GUEST_CS_ACCESS_RIGHTS: 0xa09a } },
   'guest.ss.type': { patch: { GUEST_SS_ACCESS_RIGHTS: 0xc091 } },
-  ...Object.fromEntries(dataSegments.flatMap((r): [string, Row][] => [
-    [`guest.${r.toLowerCase()}.type.accessed`, { patch: { [`GUEST_${r}_ACCESS_RIGHTS`]: 0xc092 } }],
-    [`guest.${r.toLowerCase()}.type.readable`, { patch: { [`GUEST_${r}_ACCESS_RIGHTS`]: 0xc099 } }],
-    [`guest.${r.toLowerCase()}.dpl`, { patch: { [`GUEST_${r}_SELECTOR`]: 0x13 } }],
-  ])),
+  ...Object.fromEntries(
+    dataSegments.flatMap((r): [string, Row][] => [
+      [`guest.${r.toLowerCase()}.type.accessed`, { patch: { [`GUEST_${r}_ACCESS_RIGHTS`]: 0xc092 } }],
+      [`guest.${r.toLowerCase()}.type.readable`, { patch: { [`GUEST_${r}_ACCESS_RIGHTS`]: 0xc099 } }],
+      [`guest.${r.toLowerCase()}.dpl`, { patch: { [`GUEST_${r}_SELECTOR`]: 0x13 } }],
+    ]),
+  ),
   'guest.cs.dpl.data': { patch: { ...UNRESTRICTED_REAL, GUEST_CS_ACCESS_RIGHTS: 0xf3 } },
   'guest.cs.dpl.non-conforming': { patch: { GUEST_CS_ACCESS_RIGHTS: 0xa0fb } },
   'guest.cs.dpl.conforming': { patch: { GUEST_CS_ACCESS_RIGHTS: 0xa0bf } },
   'guest.ss.dpl.rpl': { also: ['guest.cs.dpl.non-conforming'], patch: { GUEST_SS_ACCESS_RIGHTS: 0xc0f3 } },
   'guest.ss.dpl.real': { patch: { ...UNRESTRICTED_REAL, GUEST_SS_ACCESS_RIGHTS: 0xc0f3, GUEST_CS_ACCESS_RIGHTS: 0xfb } },
-  ...Object.fromEntries(codeAndData.flatMap((r): [string, Row][] => [
-    [`guest.${r.toLowerCase()}.s`, { patch: { [`GUEST_${r}_ACCESS_RIGHTS`]: rightsOf(r) & ~0x10 } }],
-    [`guest.${r.toLowerCase()}.p`, { patch: { [`GUEST_${r}_ACCESS_RIGHTS`]: rightsOf(r) & ~0x80 } }],
-    [`guest.${r.toLowerCase()}.reserved`, { patch: { [`GUEST_${r}_ACCESS_RIGHTS`]: rightsOf(r) | 0x100 } }],
-    [`guest.${r.toLowerCase()}.granularity`, { patch: { [`GUEST_${r}_LIMIT`]: 0xffff_f000 } }],
-  ])),
+  ...Object.fromEntries(
+    codeAndData.flatMap((r): [string, Row][] => [
+      [`guest.${r.toLowerCase()}.s`, { patch: { [`GUEST_${r}_ACCESS_RIGHTS`]: rightsOf(r) & ~0x10 } }],
+      [`guest.${r.toLowerCase()}.p`, { patch: { [`GUEST_${r}_ACCESS_RIGHTS`]: rightsOf(r) & ~0x80 } }],
+      [`guest.${r.toLowerCase()}.reserved`, { patch: { [`GUEST_${r}_ACCESS_RIGHTS`]: rightsOf(r) | 0x100 } }],
+      [`guest.${r.toLowerCase()}.granularity`, { patch: { [`GUEST_${r}_LIMIT`]: 0xffff_f000 } }],
+    ]),
+  ),
   'guest.cs.d-l': { patch: { GUEST_CS_ACCESS_RIGHTS: 0xe09b } },
   'guest.tr.type': { patch: { GUEST_TR_ACCESS_RIGHTS: 0x83 } },
   'guest.tr.usable': { patch: { GUEST_TR_ACCESS_RIGHTS: 0x1_008b } },
@@ -211,28 +293,44 @@ const BROKEN: Record<string, Row> = {
   'guest.rflags.if-for-interrupt': { patch: { ENTRY_INTERRUPTION_INFORMATION: inject(0, 0x20) } },
   // guest non-register state
   'guest.activity.supported': { patch: { GUEST_ACTIVITY_STATE: 3 } },
-  'guest.activity.hlt-dpl': { patch: { GUEST_ACTIVITY_STATE: 1, GUEST_SS_ACCESS_RIGHTS: 0xc0f3, GUEST_CS_ACCESS_RIGHTS: 0xa0fb, GUEST_SS_SELECTOR: 0x13, GUEST_CS_SELECTOR: 0xb } },
+  'guest.activity.hlt-dpl': {
+    patch: { GUEST_ACTIVITY_STATE: 1, GUEST_SS_ACCESS_RIGHTS: 0xc0f3, GUEST_CS_ACCESS_RIGHTS: 0xa0fb, GUEST_SS_SELECTOR: 0x13, GUEST_CS_SELECTOR: 0xb },
+  },
   'guest.activity.active-if-blocking': { patch: { GUEST_ACTIVITY_STATE: 1, GUEST_INTERRUPTIBILITY_STATE: 2 } },
   'guest.activity.injection': { patch: { GUEST_ACTIVITY_STATE: 1, ENTRY_INTERRUPTION_INFORMATION: inject(3, 6) } },
   'guest.interruptibility.reserved': { patch: { GUEST_INTERRUPTIBILITY_STATE: 0x20 } },
   'guest.interruptibility.not-both': { patch: { GUEST_INTERRUPTIBILITY_STATE: 3, GUEST_RFLAGS: 0x202 } },
   'guest.interruptibility.sti-needs-if': { patch: { GUEST_INTERRUPTIBILITY_STATE: 1 } },
-  'guest.interruptibility.external-interrupt': { patch: { GUEST_INTERRUPTIBILITY_STATE: 2, GUEST_RFLAGS: 0x202, ENTRY_INTERRUPTION_INFORMATION: inject(0, 0x20) } },
+  'guest.interruptibility.external-interrupt': {
+    patch: { GUEST_INTERRUPTIBILITY_STATE: 2, GUEST_RFLAGS: 0x202, ENTRY_INTERRUPTION_INFORMATION: inject(0, 0x20) },
+  },
   'guest.interruptibility.nmi-mov-ss': { patch: { GUEST_INTERRUPTIBILITY_STATE: 2, ENTRY_INTERRUPTION_INFORMATION: inject(2, 2) } },
   'guest.interruptibility.nmi-sti': { patch: { GUEST_INTERRUPTIBILITY_STATE: 1, GUEST_RFLAGS: 0x202, ENTRY_INTERRUPTION_INFORMATION: inject(2, 2) } },
   'guest.interruptibility.smi': { patch: { GUEST_INTERRUPTIBILITY_STATE: 4 } },
   'guest.interruptibility.virtual-nmi': {
-    patch: { GUEST_INTERRUPTIBILITY_STATE: 8, ENTRY_INTERRUPTION_INFORMATION: inject(2, 2), PIN_BASED_CONTROLS: PIN | PinBased.NMI_EXITING | PinBased.VIRTUAL_NMIS },
+    patch: {
+      GUEST_INTERRUPTIBILITY_STATE: 8,
+      ENTRY_INTERRUPTION_INFORMATION: inject(2, 2),
+      PIN_BASED_CONTROLS: PIN | PinBased.NMI_EXITING | PinBased.VIRTUAL_NMIS,
+    },
   },
   'guest.pending-debug.reserved': { patch: { GUEST_PENDING_DEBUG_EXCEPTIONS: 0x2000 } },
   'guest.pending-debug.bs': { patch: { GUEST_PENDING_DEBUG_EXCEPTIONS: 0, GUEST_RFLAGS: 0x102, GUEST_INTERRUPTIBILITY_STATE: 2 } },
   'guest.link-pointer.address': { patch: { VMCS_LINK_POINTER: 0x3001 } },
   'guest.link-pointer.revision': { patch: { VMCS_LINK_POINTER: 0xb000 } },
   'guest.link-pointer.not-current': { patch: { VMCS_LINK_POINTER: VMCS_A } },
-  ...Object.fromEntries([0, 1, 2, 3].flatMap((i): [string, Row][] => [
-    [`guest.pdpte${i}.reserved`, { patch: { ...PAE, [`GUEST_PDPTE${i}`]: 3 } }],
-    [`guest.pdpte${i}.memory`, { patch: { ...PAE, SECONDARY_PROCESSOR_BASED_CONTROLS: Secondary.ENABLE_VPID, GUEST_CR3: 0xb000 }, prepare: ({ cpu }) => cpu.memory.write64(0xb000 + 8 * i, HIGH | 1n) }],
-  ])),
+  ...Object.fromEntries(
+    [0, 1, 2, 3].flatMap((i): [string, Row][] => [
+      [`guest.pdpte${i}.reserved`, { patch: { ...PAE, [`GUEST_PDPTE${i}`]: 3 } }],
+      [
+        `guest.pdpte${i}.memory`,
+        {
+          patch: { ...PAE, SECONDARY_PROCESSOR_BASED_CONTROLS: Secondary.ENABLE_VPID, GUEST_CR3: 0xb000 },
+          prepare: ({ cpu }) => cpu.memory.write64(0xb000 + 8 * i, HIGH | 1n),
+        },
+      ],
+    ]),
+  ),
 };
 
 function broken(row: Row): Bench {
@@ -247,9 +345,13 @@ const ids = (bench: Bench): string[] => checkEntry(bench.vmx).map((v) => v.check
 describe('VM-entry checks', () => {
   it('find nothing wrong with the baseline VMCS', () => expect(ids(rootWithVmcs())).toEqual([]));
 
-  it.each([['virtual-8086 guest', V86], ['PAE guest', PAE], ['32-bit guest without PAE', LEGACY], ['unrestricted real-mode guest', UNRESTRICTED_REAL], ['usable LDTR', USABLE_LDTR]])(
-    'find nothing wrong with a %s', (_name, patch) => expect(ids(broken({ patch }))).toEqual([]),
-  );
+  it.each([
+    ['virtual-8086 guest', V86],
+    ['PAE guest', PAE],
+    ['32-bit guest without PAE', LEGACY],
+    ['unrestricted real-mode guest', UNRESTRICTED_REAL],
+    ['usable LDTR', USABLE_LDTR],
+  ])('find nothing wrong with a %s', (_name, patch) => expect(ids(broken({ patch }))).toEqual([]));
   it('find nothing wrong with a 32-bit host', () => expect(ids(broken({ patch: HOST32, prepare: host32 }))).toEqual([]));
 
   it.each(Object.entries(BROKEN))('break exactly %s', (id, row) => {
@@ -278,10 +380,21 @@ describe('VM-entry checks', () => {
       const real = broken(row).vmx.entryState;
       for (const check of ALL_CHECKS) {
         const read = new Set<FieldName>();
-        const note = <T,>(f: (field: FieldName) => T) => (field: FieldName): T => { read.add(field); return f.call(real, field); };
+        const note =
+          <T>(f: (field: FieldName) => T) =>
+          (field: FieldName): T => {
+            read.add(field);
+            return f.call(real, field);
+          };
         const recording: EntryState = {
-          low: note(real.low), high: note(real.high), read: note(real.read), memory32: (p) => real.memory32(p),
-          capabilities: real.capabilities, physicalAddressWidth: real.physicalAddressWidth, longMode: real.longMode, vmcsPointer: real.vmcsPointer,
+          low: note(real.low),
+          high: note(real.high),
+          read: note(real.read),
+          memory32: (p) => real.memory32(p),
+          capabilities: real.capabilities,
+          physicalAddressWidth: real.physicalAddressWidth,
+          longMode: real.longMode,
+          vmcsPointer: real.vmcsPointer,
         };
         if (check.when?.(recording) ?? true) check.holds(recording);
         expect([...read].filter((f) => !check.fields.includes(f)).map((f) => `${check.id}: ${f}`)).toEqual([]);

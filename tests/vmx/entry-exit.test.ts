@@ -17,7 +17,14 @@ const exit = (b: Bench, reason = ExitReason.Cpuid): void => {
 describe('VM entry', () => {
   it('loads the guest registers and the TLB context', () => {
     const b = rootWithVmcs();
-    b.write({ GUEST_RSP: 0x1111_2222_3333_4444n, GUEST_FS_BASE: 0xffff_9999_0000_0000n, GUEST_CS_SELECTOR: 0x20, GUEST_RFLAGS: 0x8d7, GUEST_IA32_SYSENTER_EIP: 0x1234n, GUEST_IDTR_LIMIT: 0x123 });
+    b.write({
+      GUEST_RSP: 0x1111_2222_3333_4444n,
+      GUEST_FS_BASE: 0xffff_9999_0000_0000n,
+      GUEST_CS_SELECTOR: 0x20,
+      GUEST_RFLAGS: 0x8d7,
+      GUEST_IA32_SYSENTER_EIP: 0x1234n,
+      GUEST_IDTR_LIMIT: 0x123,
+    });
     expect(b.vmx.launch().kind).toBe('entered');
     const { cpu } = b;
     expect(cpu.gpr(4)).toBe(0x1111_2222_3333_4444n);
@@ -80,7 +87,10 @@ describe('VM entry', () => {
 
   it('loads MSRs; an entry that cannot be loaded fails the VM entry with its number', () => {
     const b = rootWithVmcs();
-    const entry = (n: number, index: number, value: bigint): void => { b.cpu.memory.write64(MSR_AREA + 16 * n, BigInt(index)); b.cpu.memory.write64(MSR_AREA + 16 * n + 8, value); };
+    const entry = (n: number, index: number, value: bigint): void => {
+      b.cpu.memory.write64(MSR_AREA + 16 * n, BigInt(index));
+      b.cpu.memory.write64(MSR_AREA + 16 * n + 8, value);
+    };
     entry(0, 0xc000_0082, 0x1_2345n);
     entry(1, 0xc000_0103, 7n);
     b.write({ ENTRY_MSR_LOAD_ADDRESS: MSR_AREA, ENTRY_MSR_LOAD_COUNT: 2 });
@@ -158,7 +168,10 @@ describe('VM exit', () => {
     const b = guest({
       VM_EXIT_CONTROLS: EXIT | ExitControl.SAVE_IA32_PAT | ExitControl.LOAD_IA32_PAT | ExitControl.SAVE_IA32_EFER | ExitControl.LOAD_IA32_EFER,
       VM_ENTRY_CONTROLS: ENTRY | EntryControl.LOAD_IA32_PAT | EntryControl.LOAD_IA32_EFER,
-      GUEST_IA32_PAT: 0x0606n, HOST_IA32_PAT: 0x0707n, GUEST_IA32_EFER: 0x500, HOST_IA32_EFER: 0xd01,
+      GUEST_IA32_PAT: 0x0606n,
+      HOST_IA32_PAT: 0x0707n,
+      GUEST_IA32_EFER: 0x500,
+      HOST_IA32_EFER: 0xd01,
     });
     expect([b.cpu.get64(R.PAT), b.cpu.efer]).toEqual([0x0606n, 0x500]);
     b.cpu.set32(R.EFER, 0xd00);
@@ -179,7 +192,11 @@ describe('VM exit', () => {
   });
 
   it('saves interruptibility, activity, pending debug exceptions and the preemption timer', () => {
-    const b = guest({ PIN_BASED_CONTROLS: PIN | PinBased.ACTIVATE_PREEMPTION_TIMER, PREEMPTION_TIMER_VALUE: 1000, VM_EXIT_CONTROLS: EXIT | ExitControl.SAVE_PREEMPTION_TIMER_VALUE });
+    const b = guest({
+      PIN_BASED_CONTROLS: PIN | PinBased.ACTIVATE_PREEMPTION_TIMER,
+      PREEMPTION_TIMER_VALUE: 1000,
+      VM_EXIT_CONTROLS: EXIT | ExitControl.SAVE_PREEMPTION_TIMER_VALUE,
+    });
     b.cpu.retiredBase += 300;
     b.cpu.shadowAt = b.cpu.retired();
     b.cpu.shadowByMovSs = false;
@@ -262,7 +279,13 @@ describe('checks after an exit', () => {
 });
 
 describe('events as causes of VM exits', () => {
-  const event = (vector: number, errorCode: number | undefined, payload = 0n, type = EventType.HardwareException, length = 0) => ({ vector, type, errorCode, payload, length });
+  const event = (vector: number, errorCode: number | undefined, payload = 0n, type = EventType.HardwareException, length = 0) => ({
+    vector,
+    type,
+    errorCode,
+    payload,
+    length,
+  });
 
   it('the exception bitmap decides', () => {
     const b = guest({ EXCEPTION_BITMAP: 1 << 13 });
@@ -272,14 +295,19 @@ describe('events as causes of VM exits', () => {
     expect([b.read('EXIT_REASON'), b.read('EXIT_INTERRUPTION_INFORMATION'), b.read('EXIT_INTERRUPTION_ERROR_CODE')]).toEqual([0n, 0x8000_0b0dn, 0x18n]);
     expect([b.read('GUEST_RIP'), b.read('GUEST_RFLAGS')]).toEqual([0x1234n, 0x1_0002n]);
   });
-  it.each([[1, 0, 0, 5, true], [1, 1, 1, 5, true], [1, 1, 0, 5, false], [0, 1, 0, 5, true], [0, 0, 0, 5, false], [1, 0x10, 0x10, 7, false]])(
-    'page faults: bit %s, mask %s, match %s, error code %s', (bit, mask, match, errorCode, exits) => {
-      const b = guest({ EXCEPTION_BITMAP: bit << 14, PAGE_FAULT_ERROR_CODE_MASK: mask, PAGE_FAULT_ERROR_CODE_MATCH: match });
-      b.cpu.set64(R.CR2, 1n);
-      expect(b.vmx.exception(event(14, errorCode, 0xffff_8000_0000_1234n), undefined)).toBe(exits);
-      if (exits) expect([b.read('EXIT_QUALIFICATION'), b.cpu.get64(R.CR2)]).toEqual([0xffff_8000_0000_1234n, 1n]);
-    },
-  );
+  it.each([
+    [1, 0, 0, 5, true],
+    [1, 1, 1, 5, true],
+    [1, 1, 0, 5, false],
+    [0, 1, 0, 5, true],
+    [0, 0, 0, 5, false],
+    [1, 0x10, 0x10, 7, false],
+  ])('page faults: bit %s, mask %s, match %s, error code %s', (bit, mask, match, errorCode, exits) => {
+    const b = guest({ EXCEPTION_BITMAP: bit << 14, PAGE_FAULT_ERROR_CODE_MASK: mask, PAGE_FAULT_ERROR_CODE_MATCH: match });
+    b.cpu.set64(R.CR2, 1n);
+    expect(b.vmx.exception(event(14, errorCode, 0xffff_8000_0000_1234n), undefined)).toBe(exits);
+    if (exits) expect([b.read('EXIT_QUALIFICATION'), b.cpu.get64(R.CR2)]).toEqual([0xffff_8000_0000_1234n, 1n]);
+  });
   it('an exit while another event was delivered records it', () => {
     const b = guest({ EXCEPTION_BITMAP: 1 << 11 });
     b.vmx.exception(event(11, 0x80), event(0x80, undefined, 0n, EventType.SoftwareInterrupt, 2));
@@ -307,7 +335,7 @@ describe('capability MSRs', () => {
   it('answer in the documented format', () => {
     const { vmx } = rootWithVmcs();
     const basic = vmx.readMsr(0x480)!;
-    expect(basic >> 31n & 1n).toBe(0n);
+    expect((basic >> 31n) & 1n).toBe(0n);
     expect((basic >> 32n) & 0x1fffn).toBe(4096n);
     expect((basic >> 50n) & 15n).toBe(6n);
     expect([(basic >> 48n) & 1n, (basic >> 54n) & 1n, (basic >> 55n) & 1n]).toEqual([0n, 1n, 1n]);

@@ -9,7 +9,9 @@ import { VMCS } from '../../vmx/vmcs/fields';
 import { EPT_PML4, VMCS_A, VMCS_B, VMXON_REGION, guest, insn, machine, rootWithVmcs, type Bench } from './bench';
 
 const POINTER = 0x5_0000;
-const CF = 1, ZF = 0x40, ARITHMETIC = 0x8d5;
+const CF = 1,
+  ZF = 0x40,
+  ARITHMETIC = 0x8d5;
 
 /** Runs one instruction; 'done' or the fault or VM exit that ended it. */
 function run({ cpu, vmx }: Bench, fields: Partial<Insn>): { fault?: number; errorCode?: number; exit?: number; flags?: number } {
@@ -37,7 +39,10 @@ describe('VMXON', () => {
     expect(b.vmx.active).toBe(true);
   });
   it.each([
-    ['not 4-KByte aligned', 0x1800n], ['beyond the physical-address width', 1n << 46n], ['beyond every number', (1n << 64n) - 4096n], ['with a wrong revision', 0x9000n],
+    ['not 4-KByte aligned', 0x1800n],
+    ['beyond the physical-address width', 1n << 46n],
+    ['beyond every number', (1n << 64n) - 4096n],
+    ['with a wrong revision', 0x9000n],
   ])('fails invalid with a region %s', (_what, pointer) => {
     const b = machine();
     expect(run(b, memory64(b, 'VMXON', pointer))).toEqual({ flags: CF });
@@ -50,8 +55,21 @@ describe('VMXON', () => {
   });
   it.each<[string, (b: Bench) => void, object]>([
     ['CR4.VMXE = 0', (b) => b.cpu.set32(R.CR4, 0x620), { fault: Vector.UD }],
-    ['virtual-8086 mode', (b) => { b.cpu.setRflags(0x2_0002); }, { fault: Vector.UD }],
-    ['compatibility mode', (b) => { b.cpu.setSegment(Segment.CS, 8, 0xc09b, 0xffff_ffff, 0n); b.cpu.modeChanged(); }, { fault: Vector.UD }],
+    [
+      'virtual-8086 mode',
+      (b) => {
+        b.cpu.setRflags(0x2_0002);
+      },
+      { fault: Vector.UD },
+    ],
+    [
+      'compatibility mode',
+      (b) => {
+        b.cpu.setSegment(Segment.CS, 8, 0xc09b, 0xffff_ffff, 0n);
+        b.cpu.modeChanged();
+      },
+      { fault: Vector.UD },
+    ],
     ['CPL 3', (b) => b.cpu.set32(R.CPL, 3), { fault: Vector.GP, errorCode: 0 }],
     ['CR0.NE = 0', (b) => b.cpu.set32(R.CR0, 0x8001_0013), { fault: Vector.GP, errorCode: 0 }],
     ['IA32_FEATURE_CONTROL unlocked', (b) => b.cpu.set64(R.FEATURE_CONTROL, 4n), { fault: Vector.GP, errorCode: 0 }],
@@ -73,7 +91,11 @@ describe('VMXON', () => {
 
 describe('VMCLEAR, VMPTRLD, VMPTRST', () => {
   it.each<[string, bigint, number]>([
-    ['VMCLEAR', 0x1004n, 2], ['VMCLEAR', BigInt(VMXON_REGION), 3], ['VMPTRLD', 1n << 50n, 9], ['VMPTRLD', BigInt(VMXON_REGION), 10], ['VMPTRLD', 0x9000n, 11],
+    ['VMCLEAR', 0x1004n, 2],
+    ['VMCLEAR', BigInt(VMXON_REGION), 3],
+    ['VMPTRLD', 1n << 50n, 9],
+    ['VMPTRLD', BigInt(VMXON_REGION), 10],
+    ['VMPTRLD', 0x9000n, 11],
   ])('%s of %s fails with error %s', (op, pointer, error) => {
     const b = rootWithVmcs();
     expect(run(b, memory64(b, op, pointer))).toEqual({ flags: ZF });
@@ -101,12 +123,22 @@ describe('VMCLEAR, VMPTRLD, VMPTRST', () => {
 });
 
 describe('VMREAD and VMWRITE', () => {
-  const vmread = (b: Bench, encoding: bigint): ReturnType<typeof run> => { b.cpu.setGpr(0, encoding); return run(b, { op: 'VMREAD', form: 'rr', size: 64, dst: 3, src: 0 }); };
-  const vmwrite = (b: Bench, encoding: bigint, value: bigint): ReturnType<typeof run> => { b.cpu.setGpr(0, encoding); b.cpu.setGpr(3, value); return run(b, { op: 'VMWRITE', form: 'rr', size: 64, dst: 0, src: 3 }); };
+  const vmread = (b: Bench, encoding: bigint): ReturnType<typeof run> => {
+    b.cpu.setGpr(0, encoding);
+    return run(b, { op: 'VMREAD', form: 'rr', size: 64, dst: 3, src: 0 });
+  };
+  const vmwrite = (b: Bench, encoding: bigint, value: bigint): ReturnType<typeof run> => {
+    b.cpu.setGpr(0, encoding);
+    b.cpu.setGpr(3, value);
+    return run(b, { op: 'VMWRITE', form: 'rr', size: 64, dst: 0, src: 3 });
+  };
   const field = BigInt(0x1_2345_6789);
 
   it.each<[string, bigint, bigint]>([
-    ['16-bit field', 0x0802n, 0x6789n], ['32-bit field', 0x4004n, 0x2345_6789n], ['natural-width field', 0x681en, field], ['64-bit field', 0x2010n, field],
+    ['16-bit field', 0x0802n, 0x6789n],
+    ['32-bit field', 0x4004n, 0x2345_6789n],
+    ['natural-width field', 0x681en, field],
+    ['64-bit field', 0x2010n, field],
   ])('a %s holds as many bits as it has', (_name, encoding, expected) => {
     const b = rootWithVmcs();
     expect(vmwrite(b, encoding, field)).toEqual({ flags: 0 });
@@ -122,16 +154,21 @@ describe('VMREAD and VMWRITE', () => {
     vmread(b, 0x2011n);
     expect(b.cpu.gpr(3)).toBe(0x7777_8888n);
   });
-  it.each([['unassigned', 0x482cn], ['with bit 12', 0x1802n], ['high access of a 32-bit field', 0x4005n], ['beyond 15 bits', 0x1_0000n], ['beyond 32 bits', 0x1_0000_0802n], ['of an absent feature', 0x0002n]])(
-    'component %s: error 12', (_name, encoding) => {
-      const b = rootWithVmcs();
-      b.cpu.setGpr(3, 77n);
-      expect(vmread(b, encoding)).toEqual({ flags: ZF });
-      expect(b.read('VM_INSTRUCTION_ERROR')).toBe(12n);
-      expect(b.cpu.gpr(3)).toBe(77n);
-      expect(vmwrite(b, encoding, 0n)).toEqual({ flags: ZF });
-    },
-  );
+  it.each([
+    ['unassigned', 0x482cn],
+    ['with bit 12', 0x1802n],
+    ['high access of a 32-bit field', 0x4005n],
+    ['beyond 15 bits', 0x1_0000n],
+    ['beyond 32 bits', 0x1_0000_0802n],
+    ['of an absent feature', 0x0002n],
+  ])('component %s: error 12', (_name, encoding) => {
+    const b = rootWithVmcs();
+    b.cpu.setGpr(3, 77n);
+    expect(vmread(b, encoding)).toEqual({ flags: ZF });
+    expect(b.read('VM_INSTRUCTION_ERROR')).toBe(12n);
+    expect(b.cpu.gpr(3)).toBe(77n);
+    expect(vmwrite(b, encoding, 0n)).toEqual({ flags: ZF });
+  });
   it('VMWRITE to a read-only component: error 13, unless IA32_VMX_MISC[29] is 1', () => {
     const b = rootWithVmcs();
     expect(vmwrite(b, 0x4402n, 1n)).toEqual({ flags: ZF });
@@ -178,8 +215,19 @@ describe('VMCALL, VMXOFF, VMFUNC and the invalidations', () => {
   };
   const EPTP = BigInt(EPT_PML4 | 0x1e);
   it.each<[string, bigint, bigint, bigint, number]>([
-    ['INVEPT', 1n, EPTP, 0n, 0], ['INVEPT', 2n, 0xffffn, 0n, 0], ['INVEPT', 0n, EPTP, 0n, ZF], ['INVEPT', 3n, EPTP, 0n, ZF], ['INVEPT', 1n, 0x4026n, 0n, ZF], ['INVEPT', 2n, EPTP, 1n, ZF],
-    ['INVVPID', 0n, 1n, 0x1000n, 0], ['INVVPID', 0n, 1n, 1n << 47n, ZF], ['INVVPID', 1n, 0n, 0n, ZF], ['INVVPID', 2n, 0n, 0n, 0], ['INVVPID', 3n, 5n, 0n, 0], ['INVVPID', 4n, 1n, 0n, ZF], ['INVVPID', 1n, 0x1_0001n, 0n, ZF],
+    ['INVEPT', 1n, EPTP, 0n, 0],
+    ['INVEPT', 2n, 0xffffn, 0n, 0],
+    ['INVEPT', 0n, EPTP, 0n, ZF],
+    ['INVEPT', 3n, EPTP, 0n, ZF],
+    ['INVEPT', 1n, 0x4026n, 0n, ZF],
+    ['INVEPT', 2n, EPTP, 1n, ZF],
+    ['INVVPID', 0n, 1n, 0x1000n, 0],
+    ['INVVPID', 0n, 1n, 1n << 47n, ZF],
+    ['INVVPID', 1n, 0n, 0n, ZF],
+    ['INVVPID', 2n, 0n, 0n, 0],
+    ['INVVPID', 3n, 5n, 0n, 0],
+    ['INVVPID', 4n, 1n, 0n, ZF],
+    ['INVVPID', 1n, 0x1_0001n, 0n, ZF],
   ])('%s type %s, descriptor %s %s', (op, type, low, high, flags) => {
     const b = rootWithVmcs();
     expect(invalidate(b, op, type, low, high)).toEqual({ flags });
@@ -210,8 +258,18 @@ describe('VMLAUNCH and VMRESUME', () => {
 
 describe('in non-root operation', () => {
   it.each([
-    ['VMCALL', ExitReason.Vmcall], ['VMCLEAR', ExitReason.Vmclear], ['VMLAUNCH', ExitReason.Vmlaunch], ['VMPTRLD', ExitReason.Vmptrld], ['VMPTRST', ExitReason.Vmptrst], ['VMREAD', ExitReason.Vmread],
-    ['VMRESUME', ExitReason.Vmresume], ['VMWRITE', ExitReason.Vmwrite], ['VMXOFF', ExitReason.Vmxoff], ['VMXON', ExitReason.Vmxon], ['INVEPT', ExitReason.Invept], ['INVVPID', ExitReason.Invvpid],
+    ['VMCALL', ExitReason.Vmcall],
+    ['VMCLEAR', ExitReason.Vmclear],
+    ['VMLAUNCH', ExitReason.Vmlaunch],
+    ['VMPTRLD', ExitReason.Vmptrld],
+    ['VMPTRST', ExitReason.Vmptrst],
+    ['VMREAD', ExitReason.Vmread],
+    ['VMRESUME', ExitReason.Vmresume],
+    ['VMWRITE', ExitReason.Vmwrite],
+    ['VMXOFF', ExitReason.Vmxoff],
+    ['VMXON', ExitReason.Vmxon],
+    ['INVEPT', ExitReason.Invept],
+    ['INVVPID', ExitReason.Invvpid],
   ])('%s exits, at any CPL', (op, reason) => {
     for (const cpl of [0, 3]) {
       const b = guest();

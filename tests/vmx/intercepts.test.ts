@@ -1,8 +1,9 @@
 /** Instructions that cause VM exits: the control, the reason, the qualification. SDM "VMX Non-Root Operation" and Appendix C. */
 import { UNWIND } from '../../cpu/cpu';
 import { Segment, type Insn } from '../../cpu/decoder/insn';
-import { Sensitive } from '../../cpu/interfaces';
+import { Sensitive, type CpuProfile } from '../../cpu/interfaces';
 import { R } from '../../cpu/layout';
+import { parseProfile } from '../../cpu/profiles/profile';
 import { Primary, Secondary } from '../../vmx/controls';
 import { FULL_VMX_PROFILE } from '../../vmx/capabilities';
 import type { FieldName } from '../../vmx/vmcs/fields';
@@ -12,7 +13,14 @@ type Fields = Partial<Record<FieldName, bigint | number>>;
 const primary = (bits: number): Fields => ({ PRIMARY_PROCESSOR_BASED_CONTROLS: (PRIMARY | bits) >>> 0 });
 const secondary = (bits: number): Fields => ({ SECONDARY_PROCESSOR_BASED_CONTROLS: Secondary.ENABLE_EPT | Secondary.ENABLE_VPID | bits });
 /** A processor that has all the instructions in question. */
-const RICH = 'intel-vmx,+rdrand,+rdseed,+xsaves';
+const PROFILE = parseProfile('intel-vmx,+rdrand,+rdseed');
+const RICH: CpuProfile = {
+  name: PROFILE.name,
+  vendor: PROFILE.vendor,
+  physicalAddressWidth: PROFILE.physicalAddressWidth,
+  cpuid: (leaf, subleaf) => PROFILE.cpuid(leaf, subleaf),
+  has: (feature) => feature === 'xsaves' || PROFILE.has(feature),
+};
 
 function intercept(b: Bench, what: Sensitive, operand = 0, value = 0n, fields: Partial<Insn> = {}): { reason: bigint; qualification: bigint } | undefined {
   b.cpu.insn = insn(fields);
@@ -23,10 +31,19 @@ function intercept(b: Bench, what: Sensitive, operand = 0, value = 0n, fields: P
 }
 
 describe('unconditionally', () => {
-  it.each([[Sensitive.CPUID, 10n], [Sensitive.GETSEC, 11n], [Sensitive.INVD, 13n], [Sensitive.XSETBV, 55n]])('%s exits with reason %s', (what, reason) => {
+  it.each([
+    [Sensitive.CPUID, 10n],
+    [Sensitive.GETSEC, 11n],
+    [Sensitive.INVD, 13n],
+    [Sensitive.XSETBV, 55n],
+  ])('%s exits with reason %s', (what, reason) => {
     expect(intercept(guest(), what)).toEqual({ reason, qualification: 0n });
   });
-  it.each([[0n, 0x18n], [1n, 0x4000_0018n], [2n, 0x8000_0018n]])('a task switch by source %s', (source, qualification) => {
+  it.each([
+    [0n, 0x18n],
+    [1n, 0x4000_0018n],
+    [2n, 0x8000_0018n],
+  ])('a task switch by source %s', (source, qualification) => {
     expect(intercept(guest(), Sensitive.TASK_SWITCH, 0x18, source)).toEqual({ reason: 9n, qualification });
   });
 });
@@ -51,7 +68,10 @@ describe('with the control 1, and not with the control 0', () => {
     expect(intercept(guest(fields, {}, RICH), what)).toMatchObject({ reason });
   });
   it('INVLPG gives the linear address', () => {
-    expect(intercept(guest(primary(Primary.INVLPG_EXITING)), Sensitive.INVLPG, 0, 0xffff_8000_1234_5678n)).toEqual({ reason: 14n, qualification: 0xffff_8000_1234_5678n });
+    expect(intercept(guest(primary(Primary.INVLPG_EXITING)), Sensitive.INVLPG, 0, 0xffff_8000_1234_5678n)).toEqual({
+      reason: 14n,
+      qualification: 0xffff_8000_1234_5678n,
+    });
   });
   it('MWAIT tells whether monitoring is armed', () => {
     const b = guest(primary(Primary.MWAIT_EXITING));
@@ -79,7 +99,11 @@ describe('instructions that a control enables', () => {
     b.cpu.set64(R.XSS, 0x100n);
     expect(intercept(b, Sensitive.XSAVES)).toMatchObject({ reason: 63n });
     const without = guest({}, {}, RICH);
-    try { intercept(without, Sensitive.XSAVES); } catch (e) { expect(e).toBe(UNWIND); }
+    try {
+      intercept(without, Sensitive.XSAVES);
+    } catch (e) {
+      expect(e).toBe(UNWIND);
+    }
     expect(without.cpu.fault).toMatchObject({ vector: 6 });
   });
 });
@@ -160,14 +184,30 @@ describe('I/O', () => {
     expect(b.read('EXIT_INSTRUCTION_INFORMATION')).toBe(BigInt((2 << 7) | (5 << 15)));
   });
   it('the bitmaps replace the unconditional control; any port of the access counts, and wrapping exits', () => {
-    const fields = { ...primary(Primary.UNCONDITIONAL_IO_EXITING | Primary.USE_IO_BITMAPS), IO_BITMAP_A_ADDRESS: IO_BITMAP_A, IO_BITMAP_B_ADDRESS: IO_BITMAP_B };
+    const fields = {
+      ...primary(Primary.UNCONDITIONAL_IO_EXITING | Primary.USE_IO_BITMAPS),
+      IO_BITMAP_A_ADDRESS: IO_BITMAP_A,
+      IO_BITMAP_B_ADDRESS: IO_BITMAP_B,
+    };
     const run = (port: number, size: number): boolean => {
       const b = guest(fields);
       b.cpu.memory.write8(IO_BITMAP_A + 0xfff, 0x80);
       b.cpu.memory.write8(IO_BITMAP_B + 0x10, 0x04);
       return intercept(b, Sensitive.IN, port, 0n, { size }) !== undefined;
     };
-    expect([[0x7ffe, 8], [0x7ffe, 16], [0x7fff, 8], [0x8000, 32], [0x8081, 8], [0x8081, 16], [0x8082, 8], [0xffff, 8], [0xffff, 16]].map(([p, s]) => run(p, s))).toEqual([false, true, true, false, false, true, true, false, true]);
+    expect(
+      [
+        [0x7ffe, 8],
+        [0x7ffe, 16],
+        [0x7fff, 8],
+        [0x8000, 32],
+        [0x8081, 8],
+        [0x8081, 16],
+        [0x8082, 8],
+        [0xffff, 8],
+        [0xffff, 16],
+      ].map(([p, s]) => run(p, s)),
+    ).toEqual([false, true, true, false, false, true, true, false, true]);
   });
 });
 
@@ -176,9 +216,16 @@ describe('RDMSR and WRMSR', () => {
   it('exit always without bitmaps, and outside the two ranges with them', () => {
     expect(intercept(guest(), Sensitive.RDMSR, 0x10)).toEqual({ reason: 31n, qualification: 0n });
     expect(intercept(guest(fields), Sensitive.RDMSR, 0x10)).toBeUndefined();
-    expect([0x1fff, 0x2000, 0xbfff_ffff, 0xc000_0000, 0xc000_1fff, 0xc000_2000].map((i) => intercept(guest(fields), Sensitive.WRMSR, i) !== undefined)).toEqual([false, true, true, false, false, true]);
+    expect([0x1fff, 0x2000, 0xbfff_ffff, 0xc000_0000, 0xc000_1fff, 0xc000_2000].map((i) => intercept(guest(fields), Sensitive.WRMSR, i) !== undefined)).toEqual(
+      [false, true, true, false, false, true],
+    );
   });
-  it.each([[0, Sensitive.RDMSR, 0x175], [1024, Sensitive.RDMSR, 0xc000_0175], [2048, Sensitive.WRMSR, 0x175], [3072, Sensitive.WRMSR, 0xc000_0175]])('quarter at %s', (offset, what, index) => {
+  it.each([
+    [0, Sensitive.RDMSR, 0x175],
+    [1024, Sensitive.RDMSR, 0xc000_0175],
+    [2048, Sensitive.WRMSR, 0x175],
+    [3072, Sensitive.WRMSR, 0xc000_0175],
+  ])('quarter at %s', (offset, what, index) => {
     const b = guest(fields);
     b.cpu.memory.write8(MSR_BITMAP + offset + 0x2e, 0x20);
     const other = what === Sensitive.RDMSR ? Sensitive.WRMSR : Sensitive.RDMSR;
@@ -193,7 +240,6 @@ describe('TPR shadow', () => {
     expect(b.vmx.writeCr8(9)).toBe(true);
     expect([b.cpu.memory.read32(VIRTUAL_APIC + 0x80), b.vmx.readCr8()]).toEqual([0x90, 9]);
     expect(b.vmx.boundary(false, false)).toBe(false);
-    b.vmx.vmcs.setLow(0x10 + 8 * 0, 0); // VPID is not looked at until the next entry
     const low = guest({ ...primary(Primary.USE_TPR_SHADOW), VIRTUAL_APIC_ADDRESS: VIRTUAL_APIC });
     low.vmx.writeCr8(9);
     low.cpu.insn = insn({});

@@ -42,10 +42,17 @@ describe('the processor', () => {
     vmclearB: ({ vmx }) => vmx.vmclear(VMCS_B).kind,
     vmptrldA: ({ vmx }) => vmx.vmptrld(VMCS_A).kind,
     vmptrldB: ({ vmx }) => vmx.vmptrld(VMCS_B).kind,
-    program: (b) => { if (b.vmx.vmcs.present) b.write(BASELINE); return ''; },
+    program: (b) => {
+      if (b.vmx.vmcs.present) b.write(BASELINE);
+      return '';
+    },
     launch: ({ vmx }) => vmx.launch().kind,
     resume: ({ vmx }) => vmx.resume().kind,
-    exit: ({ vmx, cpu }) => { cpu.insn = insn({}); vmx.exitOnInstruction(ExitReason.Cpuid); return ''; },
+    exit: ({ vmx, cpu }) => {
+      cpu.insn = insn({});
+      vmx.exitOnInstruction(ExitReason.Cpuid);
+      return '';
+    },
     vmxoff: ({ vmx }) => vmx.vmxoff().kind,
   };
 
@@ -91,7 +98,15 @@ describe('the processor', () => {
             on = false;
             current = undefined;
           }
-          const state = !on ? State.OutsideVmx : inGuest ? State.NonRoot : !current ? State.RootWithoutVmcs : launched[current] ? State.RootWithLaunchedVmcs : State.RootWithClearVmcs;
+          const state = !on
+            ? State.OutsideVmx
+            : inGuest
+              ? State.NonRoot
+              : !current
+                ? State.RootWithoutVmcs
+                : launched[current]
+                  ? State.RootWithLaunchedVmcs
+                  : State.RootWithClearVmcs;
           expect(bench.vmx.state).toBe(state);
           expect(bench.vmx.guestMode).toBe(inGuest);
         }

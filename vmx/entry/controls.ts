@@ -4,7 +4,19 @@ import { EventType } from '../../cpu/interfaces';
 import { EntryControl, ExitControl, Interruption, PinBased, Primary, Secondary } from '../controls';
 import type { Allowed } from '../capabilities';
 import type { FieldName } from '../vmcs/fields';
-import { SECONDARY_FIELDS, entryIs, exitIs, isPhysicalAddress, pinIs, primaryIs, secondaryIs, unrestricted, withinPhysicalWidth, type EntryCheck, type EntryState } from './check';
+import {
+  SECONDARY_FIELDS,
+  entryIs,
+  exitIs,
+  isPhysicalAddress,
+  pinIs,
+  primaryIs,
+  secondaryIs,
+  unrestricted,
+  withinPhysicalWidth,
+  type EntryCheck,
+  type EntryState,
+} from './check';
 
 const settingsAllowed = (value: number, { allowed0, allowed1 }: Allowed): boolean => (value & allowed0) >>> 0 === allowed0 && (value & ~allowed1) === 0;
 
@@ -191,10 +203,22 @@ export const EXECUTION_CONTROL_CHECKS: readonly EntryCheck[] = [
   secondaryNeeds('control.pml.needs-ept', Secondary.ENABLE_PML, 'enable PML', Secondary.ENABLE_EPT, 'enable EPT'),
   secondaryAddress('control.pml-address', Secondary.ENABLE_PML, 'enable PML', 'PML_ADDRESS'),
   secondaryNeeds('control.unrestricted.needs-ept', Secondary.UNRESTRICTED_GUEST, 'unrestricted guest', Secondary.ENABLE_EPT, 'enable EPT'),
-  secondaryNeeds('control.mode-based-execute.needs-ept', Secondary.MODE_BASED_EXECUTE_CONTROL, 'mode-based execute control for EPT', Secondary.ENABLE_EPT, 'enable EPT'),
+  secondaryNeeds(
+    'control.mode-based-execute.needs-ept',
+    Secondary.MODE_BASED_EXECUTE_CONTROL,
+    'mode-based execute control for EPT',
+    Secondary.ENABLE_EPT,
+    'enable EPT',
+  ),
   secondaryNeeds('control.sub-page.needs-ept', Secondary.SUB_PAGE_WRITE_PERMISSIONS, 'sub-page write permissions for EPT', Secondary.ENABLE_EPT, 'enable EPT'),
   secondaryAddress('control.sppt-pointer', Secondary.SUB_PAGE_WRITE_PERMISSIONS, 'sub-page write permissions for EPT', 'SPPT_POINTER'),
-  secondaryNeeds('control.pt-gpa.needs-ept', Secondary.PT_USES_GUEST_PHYSICAL_ADDRESSES, 'Intel PT uses guest physical addresses', Secondary.ENABLE_EPT, 'enable EPT'),
+  secondaryNeeds(
+    'control.pt-gpa.needs-ept',
+    Secondary.PT_USES_GUEST_PHYSICAL_ADDRESSES,
+    'Intel PT uses guest physical addresses',
+    Secondary.ENABLE_EPT,
+    'enable EPT',
+  ),
   {
     id: 'control.vm-functions.reserved',
     sdm: 'executionControls',
@@ -362,6 +386,7 @@ export const CONTROL_MEMORY_CHECKS: readonly EntryCheck[] = [
     rule: 'If "use TPR shadow" is 1 and "virtualize APIC accesses" and "virtual-interrupt delivery" are 0, bits 3:0 of the TPR threshold are not greater than bits 7:4 of VTPR.',
     fields: [...SECONDARY_FIELDS, 'TPR_THRESHOLD', 'VIRTUAL_APIC_ADDRESS'],
     when: (s) => primaryIs(s, Primary.USE_TPR_SHADOW) && !secondaryIs(s, Secondary.VIRTUALIZE_APIC_ACCESSES | Secondary.VIRTUAL_INTERRUPT_DELIVERY),
-    holds: (s) => (s.low('TPR_THRESHOLD') & 15) <= ((s.memory32(s.low('VIRTUAL_APIC_ADDRESS') + s.high('VIRTUAL_APIC_ADDRESS') * 0x1_0000_0000 + 0x80) >>> 4) & 15),
+    holds: (s) =>
+      (s.low('TPR_THRESHOLD') & 15) <= ((s.memory32(s.low('VIRTUAL_APIC_ADDRESS') + s.high('VIRTUAL_APIC_ADDRESS') * 0x1_0000_0000 + 0x80) >>> 4) & 15),
   },
 ];

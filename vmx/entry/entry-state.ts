@@ -8,13 +8,29 @@ import type { EntryState } from './check';
 export class VmcsEntryState implements EntryState {
   constructor(private readonly vmx: Vmx) {}
 
-  low(field: FieldName): number { return this.vmx.vmcs.low(OFFSET[field]); }
-  high(field: FieldName): number { return this.vmx.vmcs.high(OFFSET[field]); }
-  read(field: FieldName): bigint { return this.vmx.vmcs.value(OFFSET[field]); }
-  memory32(physicalAddress: number): number { return this.vmx.cpu.memory.read32(physicalAddress); }
+  low(field: FieldName): number {
+    return this.vmx.vmcs.low(OFFSET[field]);
+  }
+  high(field: FieldName): number {
+    return this.vmx.vmcs.high(OFFSET[field]);
+  }
+  read(field: FieldName): bigint {
+    return this.vmx.vmcs.value(OFFSET[field]);
+  }
+  memory32(physicalAddress: number): number {
+    return this.vmx.cpu.memory.read32(physicalAddress);
+  }
 
-  get capabilities(): VmxCapabilities { return this.vmx.capabilities; }
-  get physicalAddressWidth(): number { return this.vmx.cpu.profile.physicalAddressWidth; }
-  get longMode(): boolean { return this.vmx.cpu.longMode; }
-  get vmcsPointer(): number { return this.vmx.vmcs.pointer; }
+  get capabilities(): VmxCapabilities {
+    return this.vmx.capabilities;
+  }
+  get physicalAddressWidth(): number {
+    return this.vmx.cpu.profile.physicalAddressWidth;
+  }
+  get longMode(): boolean {
+    return this.vmx.cpu.longMode;
+  }
+  get vmcsPointer(): number {
+    return this.vmx.vmcs.pointer;
+  }
 }

@@ -2,9 +2,14 @@
 import { EntryControl } from '../controls';
 import { EFER_BITS, SECONDARY_FIELDS, entryIs, ia32eGuest, isCanonical, isPat, unrestricted, withinPhysicalWidth, type EntryCheck } from './check';
 
-const CR0_PE = 1, CR0_WP = 1 << 16, CR0_PG = 0x8000_0000;
-const CR4_PAE = 1 << 5, CR4_PCIDE = 1 << 17, CR4_CET = 1 << 23;
-const EFER_LME = 1 << 8, EFER_LMA = 1 << 10;
+const CR0_PE = 1,
+  CR0_WP = 1 << 16,
+  CR0_PG = 0x8000_0000;
+const CR4_PAE = 1 << 5,
+  CR4_PCIDE = 1 << 17,
+  CR4_CET = 1 << 23;
+const EFER_LME = 1 << 8,
+  EFER_LMA = 1 << 10;
 /** IA32_DEBUGCTL: LBR, BTF, the trace and freeze bits 6-12 and FREEZE_WHILE_SMM; the rest is reserved. */
 const DEBUGCTL_BITS = 0x5fc3;
 
@@ -33,7 +38,9 @@ export const GUEST_REGISTER_CHECKS: readonly EntryCheck[] = [
     rule: 'The guest CR4 field sets no bit to a value that VMX operation does not support (IA32_VMX_CR4_FIXED0 and _FIXED1).',
     fields: ['GUEST_CR4'],
     holds: (s) =>
-      (s.low('GUEST_CR4') & s.capabilities.cr4Fixed0) >>> 0 === s.capabilities.cr4Fixed0 && (s.low('GUEST_CR4') & ~s.capabilities.cr4Fixed1) === 0 && s.high('GUEST_CR4') === 0,
+      (s.low('GUEST_CR4') & s.capabilities.cr4Fixed0) >>> 0 === s.capabilities.cr4Fixed0 &&
+      (s.low('GUEST_CR4') & ~s.capabilities.cr4Fixed1) === 0 &&
+      s.high('GUEST_CR4') === 0,
   },
   {
     id: 'guest.cr4.cet-needs-wp',

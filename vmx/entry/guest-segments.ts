@@ -10,7 +10,12 @@ const limitField = (r: Register): FieldName => `GUEST_${r}_LIMIT`;
 const rightsField = (r: Register): FieldName => `GUEST_${r}_ACCESS_RIGHTS`;
 
 /** Format of the access-rights fields: 3:0 type, 4 S, 6:5 DPL, 7 P, 12 AVL, 13 L, 14 D/B, 15 G, 16 unusable; the rest is reserved. */
-const S = 1 << 4, P = 1 << 7, L = 1 << 13, DB = 1 << 14, G = 1 << 15, UNUSABLE = 1 << 16;
+const S = 1 << 4,
+  P = 1 << 7,
+  L = 1 << 13,
+  DB = 1 << 14,
+  G = 1 << 15,
+  UNUSABLE = 1 << 16;
 const RESERVED = 0xfffe_0f00;
 /** What every segment has in virtual-8086 mode: accessed writable data, DPL 3, present. */
 const V86_RIGHTS = 0xf3;
@@ -86,15 +91,13 @@ const v86Checks: readonly EntryCheck[] = CODE_AND_DATA.flatMap((r): EntryCheck[]
 ]);
 
 const baseChecks: readonly EntryCheck[] = [
-  ...(['TR', 'FS', 'GS'] as const).map(
-    (r): EntryCheck => ({
-      id: `guest.${lower(r)}.base.canonical`,
-      sdm: 'guestSegments',
-      rule: `The ${r} base address is canonical.`,
-      fields: [baseField(r)],
-      holds: (s) => isCanonical(s, baseField(r)),
-    }),
-  ),
+  ...(['TR', 'FS', 'GS'] as const).map((r): EntryCheck => ({
+    id: `guest.${lower(r)}.base.canonical`,
+    sdm: 'guestSegments',
+    rule: `The ${r} base address is canonical.`,
+    fields: [baseField(r)],
+    holds: (s) => isCanonical(s, baseField(r)),
+  })),
   {
     id: 'guest.ldtr.base.canonical',
     sdm: 'guestSegments',
@@ -110,16 +113,14 @@ const baseChecks: readonly EntryCheck[] = [
     fields: ['GUEST_CS_BASE'],
     holds: (s) => s.high('GUEST_CS_BASE') === 0,
   },
-  ...(['SS', 'DS', 'ES'] as const).map(
-    (r): EntryCheck => ({
-      id: `guest.${lower(r)}.base.high`,
-      sdm: 'guestSegments',
-      rule: `If ${r} is usable, bits 63:32 of its base address are 0.`,
-      fields: [baseField(r), rightsField(r)],
-      when: (s) => usable(s, r),
-      holds: (s) => s.high(baseField(r)) === 0,
-    }),
-  ),
+  ...(['SS', 'DS', 'ES'] as const).map((r): EntryCheck => ({
+    id: `guest.${lower(r)}.base.high`,
+    sdm: 'guestSegments',
+    rule: `If ${r} is usable, bits 63:32 of its base address are 0.`,
+    fields: [baseField(r), rightsField(r)],
+    when: (s) => usable(s, r),
+    holds: (s) => s.high(baseField(r)) === 0,
+  })),
 ];
 
 const typeChecks: readonly EntryCheck[] = [
@@ -200,16 +201,14 @@ const dplChecks: readonly EntryCheck[] = [
     when: (s) => !v86(s) && (typeOf(s, 'CS') === 3 || (s.low('GUEST_CR0') & CR0_PE) === 0),
     holds: (s) => dpl(s, 'SS') === 0,
   },
-  ...DATA.map(
-    (r): EntryCheck => ({
-      id: `guest.${lower(r)}.dpl`,
-      sdm: 'guestSegments',
-      rule: `If "unrestricted guest" is 0, ${r} is usable and its type is 0-11 (data or non-conforming code), its DPL is not less than the RPL of its selector.`,
-      fields: [rightsField(r), selectorField(r), 'GUEST_RFLAGS', ...SECONDARY_FIELDS],
-      when: (s) => counts(s, r) && !unrestricted(s) && typeOf(s, r) <= 11,
-      holds: (s) => dpl(s, r) >= rpl(s, r),
-    }),
-  ),
+  ...DATA.map((r): EntryCheck => ({
+    id: `guest.${lower(r)}.dpl`,
+    sdm: 'guestSegments',
+    rule: `If "unrestricted guest" is 0, ${r} is usable and its type is 0-11 (data or non-conforming code), its DPL is not less than the RPL of its selector.`,
+    fields: [rightsField(r), selectorField(r), 'GUEST_RFLAGS', ...SECONDARY_FIELDS],
+    when: (s) => counts(s, r) && !unrestricted(s) && typeOf(s, r) <= 11,
+    holds: (s) => dpl(s, r) >= rpl(s, r),
+  })),
 ];
 
 /** Granularity and limit must agree. */
@@ -292,16 +291,51 @@ const systemChecks: readonly EntryCheck[] = [
     const when = r === 'LDTR' ? (s: EntryState): boolean => usable(s, 'LDTR') : undefined;
     const prefix = r === 'LDTR' ? 'If LDTR is usable, ' : '';
     return [
-      { id: `guest.${lower(r)}.s`, sdm: 'guestSegments', rule: `${prefix}S (bit 4) of the ${r} access rights is 0: a system segment.`, fields: [rightsField(r)], when, holds: (s) => (rights(s, r) & S) === 0 },
-      { id: `guest.${lower(r)}.p`, sdm: 'guestSegments', rule: `${prefix}P (bit 7) of the ${r} access rights is 1: present.`, fields: [rightsField(r)], when, holds: (s) => (rights(s, r) & P) !== 0 },
-      { id: `guest.${lower(r)}.reserved`, sdm: 'guestSegments', rule: `${prefix}bits 11:8 and 31:17 of the ${r} access rights are 0.`, fields: [rightsField(r)], when, holds: (s) => (rights(s, r) & RESERVED) === 0 },
-      { id: `guest.${lower(r)}.granularity`, sdm: 'guestSegments', rule: `${prefix}${GRANULARITY}`, fields: [rightsField(r), limitField(r)], when, holds: (s) => granularityHolds(s, r) },
+      {
+        id: `guest.${lower(r)}.s`,
+        sdm: 'guestSegments',
+        rule: `${prefix}S (bit 4) of the ${r} access rights is 0: a system segment.`,
+        fields: [rightsField(r)],
+        when,
+        holds: (s) => (rights(s, r) & S) === 0,
+      },
+      {
+        id: `guest.${lower(r)}.p`,
+        sdm: 'guestSegments',
+        rule: `${prefix}P (bit 7) of the ${r} access rights is 1: present.`,
+        fields: [rightsField(r)],
+        when,
+        holds: (s) => (rights(s, r) & P) !== 0,
+      },
+      {
+        id: `guest.${lower(r)}.reserved`,
+        sdm: 'guestSegments',
+        rule: `${prefix}bits 11:8 and 31:17 of the ${r} access rights are 0.`,
+        fields: [rightsField(r)],
+        when,
+        holds: (s) => (rights(s, r) & RESERVED) === 0,
+      },
+      {
+        id: `guest.${lower(r)}.granularity`,
+        sdm: 'guestSegments',
+        rule: `${prefix}${GRANULARITY}`,
+        fields: [rightsField(r), limitField(r)],
+        when,
+        holds: (s) => granularityHolds(s, r),
+      },
     ];
   }),
 ];
 
 export const GUEST_SEGMENT_CHECKS: readonly EntryCheck[] = [
-  ...selectorChecks, ...baseChecks, ...v86Checks, ...typeChecks, ...dplChecks, ...rightsChecks, csModeCheck, ...systemChecks,
+  ...selectorChecks,
+  ...baseChecks,
+  ...v86Checks,
+  ...typeChecks,
+  ...dplChecks,
+  ...rightsChecks,
+  csModeCheck,
+  ...systemChecks,
 ];
 
 export const GUEST_DESCRIPTOR_TABLE_CHECKS: readonly EntryCheck[] = (['GDTR', 'IDTR'] as const).flatMap((r): EntryCheck[] => [

@@ -9,8 +9,12 @@ import type { FieldName } from '../vmcs/fields';
 import { SHADOW_INDICATOR, VMCS_REVISION } from '../vmcs/layout';
 import { SECONDARY_FIELDS, ia32eGuest, isCanonical, isPhysicalAddress, pinIs, secondaryIs, type EntryCheck, type EntryState } from './check';
 
-const CR0_PE = 1, CR0_PG = 0x8000_0000, CR4_PAE = 1 << 5;
-const RFLAGS_TF = 1 << 8, RFLAGS_IF = 1 << 9, RFLAGS_VM = 1 << 17;
+const CR0_PE = 1,
+  CR0_PG = 0x8000_0000,
+  CR4_PAE = 1 << 5;
+const RFLAGS_TF = 1 << 8,
+  RFLAGS_IF = 1 << 9,
+  RFLAGS_VM = 1 << 17;
 /** Bits 31:22, 15, 5 and 3 of RFLAGS. */
 const RFLAGS_RESERVED = 0xffc0_8028;
 const CS_L = 1 << 13;
@@ -188,14 +192,16 @@ const pendingDebugChecks: readonly EntryCheck[] = [
     rule: 'Reserved bits 11:4, 13, 15 and 63:16 of the pending-debug-exceptions field are 0 (bit 16, RTM, exists only with that feature).',
     fields: ['GUEST_PENDING_DEBUG_EXCEPTIONS'],
     holds: (s) =>
-      (s.low('GUEST_PENDING_DEBUG_EXCEPTIONS') & ~(PendingDebug.B | PendingDebug.ENABLED_BREAKPOINT | PendingDebug.BS)) === 0 && s.high('GUEST_PENDING_DEBUG_EXCEPTIONS') === 0,
+      (s.low('GUEST_PENDING_DEBUG_EXCEPTIONS') & ~(PendingDebug.B | PendingDebug.ENABLED_BREAKPOINT | PendingDebug.BS)) === 0 &&
+      s.high('GUEST_PENDING_DEBUG_EXCEPTIONS') === 0,
   },
   {
     id: 'guest.pending-debug.bs',
     sdm: 'guestNonRegister',
     rule: 'With blocking by STI or MOV SS, or in the HLT state, bit 14 (BS) is 1 if RFLAGS.TF is 1 and IA32_DEBUGCTL.BTF is 0, and 0 otherwise.',
     fields: ['GUEST_PENDING_DEBUG_EXCEPTIONS', 'GUEST_INTERRUPTIBILITY_STATE', 'GUEST_ACTIVITY_STATE', 'GUEST_RFLAGS', 'GUEST_IA32_DEBUGCTL'],
-    when: (s) => interruptibility(s, Interruptibility.BLOCKING_BY_STI | Interruptibility.BLOCKING_BY_MOV_SS) || s.low('GUEST_ACTIVITY_STATE') === Activity.Halted,
+    when: (s) =>
+      interruptibility(s, Interruptibility.BLOCKING_BY_STI | Interruptibility.BLOCKING_BY_MOV_SS) || s.low('GUEST_ACTIVITY_STATE') === Activity.Halted,
     holds: (s) => ((s.low('GUEST_PENDING_DEBUG_EXCEPTIONS') & PendingDebug.BS) !== 0) === singleStepping(s),
   },
 ];
@@ -247,31 +253,26 @@ export const pdpteValid = (low: number, high: number, physicalAddressWidth: numb
 const PDPTE_FIELDS: readonly FieldName[] = ['GUEST_PDPTE0', 'GUEST_PDPTE1', 'GUEST_PDPTE2', 'GUEST_PDPTE3'];
 const PAE_FIELDS: readonly FieldName[] = ['VM_ENTRY_CONTROLS', 'GUEST_CR0', 'GUEST_CR4', ...SECONDARY_FIELDS];
 
-export const GUEST_PDPTE_CHECKS: readonly EntryCheck[] = PDPTE_FIELDS.map(
-  (field, i): EntryCheck => ({
-    id: `guest.pdpte${i}.reserved`,
-    sdm: 'guestPdptes',
-    rule: `If the guest will use PAE paging and "enable EPT" is 1, reserved bits of a present ${field} are 0.`,
-    fields: [field, ...PAE_FIELDS],
-    when: (s) => secondaryIs(s, Secondary.ENABLE_EPT) && paePaging(s),
-    holds: (s) => pdpteValid(s.low(field), s.high(field), s.physicalAddressWidth),
-    qualification: EntryFailure.PDPTE,
-  }),
-);
+export const GUEST_PDPTE_CHECKS: readonly EntryCheck[] = PDPTE_FIELDS.map((field, i): EntryCheck => ({
+  id: `guest.pdpte${i}.reserved`,
+  sdm: 'guestPdptes',
+  rule: `If the guest will use PAE paging and "enable EPT" is 1, reserved bits of a present ${field} are 0.`,
+  fields: [field, ...PAE_FIELDS],
+  when: (s) => secondaryIs(s, Secondary.ENABLE_EPT) && paePaging(s),
+  holds: (s) => pdpteValid(s.low(field), s.high(field), s.physicalAddressWidth),
+  qualification: EntryFailure.PDPTE,
+}));
 
 /** Without EPT the four entries come from memory at the guest CR3: asked at every VM entry. */
-export const GUEST_PDPTE_MEMORY_CHECKS: readonly EntryCheck[] = [0, 1, 2, 3].map(
-  (i): EntryCheck => ({
-    id: `guest.pdpte${i}.memory`,
-    sdm: 'guestPdptes',
-    rule: `If the guest will use PAE paging and "enable EPT" is 0, reserved bits of PDPTE ${i} in memory (at the guest CR3) are 0 if it is present.`,
-    fields: ['GUEST_CR3', ...PAE_FIELDS],
-    when: (s) => !secondaryIs(s, Secondary.ENABLE_EPT) && paePaging(s),
-    holds: (s) => {
-      const address = ((s.low('GUEST_CR3') & ~31) >>> 0) + i * 8;
-      return pdpteValid(s.memory32(address), s.memory32(address + 4), s.physicalAddressWidth);
-    },
-    qualification: EntryFailure.PDPTE,
-  }),
-);
-
+export const GUEST_PDPTE_MEMORY_CHECKS: readonly EntryCheck[] = [0, 1, 2, 3].map((i): EntryCheck => ({
+  id: `guest.pdpte${i}.memory`,
+  sdm: 'guestPdptes',
+  rule: `If the guest will use PAE paging and "enable EPT" is 0, reserved bits of PDPTE ${i} in memory (at the guest CR3) are 0 if it is present.`,
+  fields: ['GUEST_CR3', ...PAE_FIELDS],
+  when: (s) => !secondaryIs(s, Secondary.ENABLE_EPT) && paePaging(s),
+  holds: (s) => {
+    const address = ((s.low('GUEST_CR3') & ~31) >>> 0) + i * 8;
+    return pdpteValid(s.memory32(address), s.memory32(address + 4), s.physicalAddressWidth);
+  },
+  qualification: EntryFailure.PDPTE,
+}));

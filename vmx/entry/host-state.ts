@@ -4,8 +4,11 @@ import type { FieldName } from '../vmcs/fields';
 import { EFER_BITS, exitIs, host64, ia32eGuest, isCanonical, isPat, withinPhysicalWidth, type EntryCheck } from './check';
 
 const CR0_WP = 1 << 16;
-const CR4_PAE = 1 << 5, CR4_PCIDE = 1 << 17, CR4_CET = 1 << 23;
-const EFER_LME = 1 << 8, EFER_LMA = 1 << 10;
+const CR4_PAE = 1 << 5,
+  CR4_PCIDE = 1 << 17,
+  CR4_CET = 1 << 23;
+const EFER_LME = 1 << 8,
+  EFER_LMA = 1 << 10;
 
 const canonical = (id: string, sdm: EntryCheck['sdm'], name: string, field: FieldName): EntryCheck => ({
   id,
@@ -37,7 +40,9 @@ export const HOST_STATE_CHECKS: readonly EntryCheck[] = [
     rule: 'The host CR4 field sets no bit to a value that VMX operation does not support (IA32_VMX_CR4_FIXED0 and _FIXED1).',
     fields: ['HOST_CR4'],
     holds: (s) =>
-      (s.low('HOST_CR4') & s.capabilities.cr4Fixed0) >>> 0 === s.capabilities.cr4Fixed0 && (s.low('HOST_CR4') & ~s.capabilities.cr4Fixed1) === 0 && s.high('HOST_CR4') === 0,
+      (s.low('HOST_CR4') & s.capabilities.cr4Fixed0) >>> 0 === s.capabilities.cr4Fixed0 &&
+      (s.low('HOST_CR4') & ~s.capabilities.cr4Fixed1) === 0 &&
+      s.high('HOST_CR4') === 0,
   },
   {
     id: 'host.cr4.cet-needs-wp',

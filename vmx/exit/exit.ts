@@ -24,7 +24,15 @@ export enum VmxAbort {
  * and information, addresses); R.RIP is the RIP to save.
  * @param interruption the VM-exit interruption-information field, 0 when not valid.
  */
-export function exitToRoot(vmx: Vmx, reason: ExitReason, qualificationLow: number, qualificationHigh: number, interruption: number, errorCode: number, rf: SavedRf): void {
+export function exitToRoot(
+  vmx: Vmx,
+  reason: ExitReason,
+  qualificationLow: number,
+  qualificationHigh: number,
+  interruption: number,
+  errorCode: number,
+  rf: SavedRf,
+): void {
   const { cpu, vmcs } = vmx;
   vmcs.aboutToWrite();
 

@@ -22,7 +22,10 @@ const LMA_LME = Efer.LMA | Efer.LME;
 const RSP = 4;
 
 /** How the host-state area leads to an abort. */
-export enum HostStateOutcome { Loaded, InvalidPdptes }
+export enum HostStateOutcome {
+  Loaded,
+  InvalidPdptes,
+}
 
 export function loadHostState(vmx: Vmx): HostStateOutcome {
   const { cpu, vmcs } = vmx;

@@ -3,7 +3,12 @@ import type { Cpu } from '../../cpu/cpu';
 import { NO_REGISTER, RIP_BASE, type Insn } from '../../cpu/decoder/insn';
 
 /** "Exit Qualification for Control-Register Accesses", bits 5:4. */
-export enum CrAccess { MovTo = 0, MovFrom = 1, Clts = 2, Lmsw = 3 }
+export enum CrAccess {
+  MovTo = 0,
+  MovFrom = 1,
+  Clts = 2,
+  Lmsw = 3,
+}
 
 export const crQualification = (register: number, access: CrAccess, gpr: number): number => register | (access << 4) | (gpr << 8);
 

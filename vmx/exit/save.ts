@@ -7,7 +7,11 @@ import { GUEST_REGISTER_WORDS } from '../vmcs/guest-registers';
 import type { Vmx } from '../vmx';
 
 /** Value of RFLAGS.RF in the saved image. SDM "Saving RIP, RSP, RFLAGS, and SSP". */
-export enum SavedRf { Clear, Set, AsIs }
+export enum SavedRf {
+  Clear,
+  Set,
+  AsIs,
+}
 
 export function saveGuestState(vmx: Vmx, rf: SavedRf): void {
   const { cpu, vmcs } = vmx;

@@ -17,7 +17,8 @@ import { componentOffset, fetch, vmread, vmwrite } from './vmread';
 import { vmxoff, vmxon } from './vmxon';
 
 /** IA32_FEATURE_CONTROL: lock, and VMXON outside SMX operation. */
-const LOCKED = 1, VMXON_OUTSIDE_SMX = 4;
+const LOCKED = 1,
+  VMXON_OUTSIDE_SMX = 4;
 /** An encoding that no VMCS component has. */
 const NO_COMPONENT = 0x8000;
 

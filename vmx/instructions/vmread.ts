@@ -1,7 +1,7 @@
 /** VMREAD and VMWRITE. */
 import { transition } from '../operation';
 import { GROUPS_READING } from '../entry/groups';
-import { FieldType, isHighAccess, typeOf } from '../vmcs/fields';
+import { FieldType, VMCS, isHighAccess, typeOf } from '../vmcs/fields';
 import { OFFSET_BY_ENCODING, accessBits, fieldNumber } from '../vmcs/layout';
 import type { Vmx } from '../vmx';
 import { VM_SUCCEED, VmInstructionError, type VmResult } from './result';
@@ -42,14 +42,23 @@ export function vmwrite(vmx: Vmx, encoding: number, value: bigint): VmResult {
   return vmx.complete(VM_SUCCEED);
 }
 
-/** Writes two words, cut to the width of the field, and notes which entry checks must be made again. */
+/** RFLAGS bits that no entry check looks at: the six arithmetic flags, DF, IOPL, NT, RF, AC, ID. */
+const UNCHECKED_RFLAGS = 0x0025_7cd5;
+
+/** Writes two words, cut to the width of the field, and notes which entry checks must be made again: those that read a value that changed. */
 export function store(vmx: Vmx, encoding: number, offset: number, low: number, high: number): void {
   const { vmcs } = vmx;
   vmcs.aboutToWrite();
-  if (isHighAccess(encoding)) vmcs.setLow(offset, low);
-  else {
+  const oldLow = vmcs.low(offset);
+  let changed: boolean;
+  if (isHighAccess(encoding)) {
+    vmcs.setLow(offset, low);
+    changed = oldLow !== low;
+  } else {
     const bits = accessBits(encoding);
+    const oldHigh = bits === 64 ? vmcs.high(offset) : 0;
     vmcs.set(offset, bits === 16 ? low & 0xffff : low, bits === 64 ? high : 0);
+    changed = ((vmcs.low(offset) ^ oldLow) & (encoding === VMCS.GUEST_RFLAGS ? ~UNCHECKED_RFLAGS : -1)) !== 0 || (bits === 64 && oldHigh !== high);
   }
-  vmx.passedGroups &= ~GROUPS_READING[fieldNumber(offset & ~7)];
+  if (changed) vmx.passedGroups &= ~GROUPS_READING[fieldNumber(offset & ~7)];
 }

@@ -1,7 +1,17 @@
 /** The VMCS field table, in the order and with the headings of SDM Appendix B, "Field Encoding in VMCS". */
 
-export enum FieldWidth { Bits16 = 0, Bits64 = 1, Bits32 = 2, Natural = 3 }
-export enum FieldType { Control = 0, ReadOnlyData = 1, GuestState = 2, HostState = 3 }
+export enum FieldWidth {
+  Bits16 = 0,
+  Bits64 = 1,
+  Bits32 = 2,
+  Natural = 3,
+}
+export enum FieldType {
+  Control = 0,
+  ReadOnlyData = 1,
+  GuestState = 2,
+  HostState = 3,
+}
 
 /** The layout of an encoding: bit 0 access type (1: high half of a 64-bit field), 9:1 index, 11:10 type, 14:13 width; the others are 0. */
 export const isHighAccess = (encoding: number): boolean => (encoding & 1) !== 0;

@@ -34,7 +34,5 @@ export const GUEST_REGISTERS: readonly Row[] = [
 
 /** The same as pairs (word in the region, word in the block): what entry and exit loop over. */
 export const GUEST_REGISTER_WORDS: Uint16Array = Uint16Array.from(
-  GUEST_REGISTERS.flatMap(([field, block, words]) =>
-    Array.from({ length: words }, (_, i) => [OFFSET[field] / 4 + i, block / 4 + i]).flat(),
-  ),
+  GUEST_REGISTERS.flatMap(([field, block, words]) => Array.from({ length: words }, (_, i) => [OFFSET[field] / 4 + i, block / 4 + i]).flat()),
 );

@@ -5,8 +5,16 @@
 import { EntryControl, ExitControl, PinBased, Primary, Secondary } from '../controls';
 import type { FieldName } from './fields';
 
-interface Allowed1 { readonly allowed1: number }
-interface Words { readonly pinBased: Allowed1; readonly primary: Allowed1; readonly secondary: Allowed1; readonly exit: Allowed1; readonly entry: Allowed1 }
+interface Allowed1 {
+  readonly allowed1: number;
+}
+interface Words {
+  readonly pinBased: Allowed1;
+  readonly primary: Allowed1;
+  readonly secondary: Allowed1;
+  readonly exit: Allowed1;
+  readonly entry: Allowed1;
+}
 
 const NEVER = 0;
 

@@ -1,0 +1,25 @@
+import { UserError } from './user-error';
+
+export interface DebugExitDevice {
+  readonly kind: 'isa-debug-exit';
+  readonly iobase: number;
+}
+
+const DEFAULT_IOBASE = 0xf4;
+const IO_SIZE = 4;
+const LAST_PORT = 0xffff - IO_SIZE + 1;
+
+/** `isa-debug-exit[,iobase=0xf4][,iosize=4]`, as QEMU writes it. Throws UserError. */
+export function parseDevice(text: string): DebugExitDevice {
+  const [name, ...properties] = text.split(',');
+  if (name !== 'isa-debug-exit') throw new UserError(`--device ${text}: there is no device "${name}"; there is isa-debug-exit[,iobase=0xf4]`);
+  let iobase = DEFAULT_IOBASE;
+  for (const property of properties) {
+    const [key, value] = property.split('=', 2);
+    const number = /^(0x[0-9a-f]+|\d+)$/i.test(value ?? '') ? Number(value) : NaN;
+    if (key === 'iobase' && number >= 0 && number <= LAST_PORT) iobase = number;
+    else if (key === 'iosize' && number === IO_SIZE) continue;
+    else throw new UserError(`--device ${text}: "${property}" is not understood; give iobase=0x0 to iobase=0x${LAST_PORT.toString(16)}, iosize=${IO_SIZE}`);
+  }
+  return { kind: 'isa-debug-exit', iobase };
+}

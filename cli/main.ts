@@ -1,0 +1,87 @@
+/** The command line. */
+import { Command, CommanderError } from 'commander';
+import { EXIT_CODES, exitCodeTable } from './exit-codes';
+import { createLogger } from './logger';
+import { runCommand, type Io } from './run-command';
+import { checkRunOptions } from './run-options';
+import { KEY_HELP } from './terminal-keys';
+import { UserError } from './user-error';
+
+const collect = (value: string, previous: string[] = []): string[] => [...previous, value];
+
+function addRunCommand(program: Command, io: Io, finish: (code: number) => void): void {
+  program
+    .command('run')
+    .description('run an image: a Linux bzImage, a PVH or multiboot kernel, an ELF64 file, or a flat binary')
+    .argument('<image>', 'the image file')
+    .option('--initrd <file>', 'initial ramdisk')
+    .option('--module <file-and-arguments>', 'a boot module (PVH, multiboot); may be repeated', collect)
+    .option('--append <text>', 'kernel command line')
+    .option('--memory <size>', 'RAM of the guest, like 512M or 1G (default: 256M)')
+    .option('--backend <name>', 'virtualization extension that the hypervisor uses: vmx (default)')
+    .option('--bare', 'no hypervisor: the image runs on the physical machine, in root mode')
+    .option('--cpu <model>', 'CPU that the guest sees, like intel or intel-vmx,-pcid (default: intel)')
+    .option('--device <device>', 'isa-debug-exit[,iobase=0xf4]', collect)
+    .option('--serial <target>', 'where the serial port goes: stdio (default), none, file:PATH, unix:PATH')
+    .option('--stats', 'print a table of VM exits at the end')
+    .option('--json', 'print one JSON object instead of console output and tables')
+    .option('--max-instructions <n>', 'end after so many ticks of virtual time (a retired instruction is one)')
+    .option('--timeout <seconds>', 'end after so much wall time')
+    .option('--seed <n>', 'placement of guest memory on the host, and random numbers (default: 0)')
+    .option('--rtc <time>', 'what the clock shows at the start: a date, @SECONDS, or now (default: 2026-01-01)')
+    .option('--type <file>', 'type for the user: lines of "expected text -> bytes\\n"')
+    .option('--format <format>', 'auto (default), flat32 or flat64')
+    .option('--log-level <level>', 'silent, error, warn (default), info, debug')
+    .addHelpText('after', () => `\nOn a terminal:\n${KEY_HELP.map((line) => `  ${line}`).join('\n')}\n\n${exitCodeTable()}`)
+    .action(async (image: string, raw: Record<string, unknown>) => {
+      const options = checkRunOptions({ ...raw, image });
+      finish(await runCommand(options, io, createLogger(options.logLevel)));
+    });
+}
+
+export function createProgram(io: Io, finish: (code: number) => void): Command {
+  const program = new Command('vmexit')
+    .description('A hardware-assisted hypervisor, and the x86-64 machine with VT-x under it')
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: (text) => void io.stderr.write(text), outputError: (text, write) => write(text.replace(/^error: /, 'vmexit: ')) });
+  addRunCommand(program, io, finish);
+  for (const command of program.commands) command.copyInheritedSettings(program);
+  return program;
+}
+
+/** Runs a command line (without node and script) and answers the process status. */
+export async function main(args: readonly string[], io: Io): Promise<number> {
+  let code = 0;
+  try {
+    await createProgram(io, (c) => (code = c)).parseAsync([...args], { from: 'user' });
+    return code;
+  } catch (error) {
+    // Commander has printed its message already; help and version are not errors.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_CODES.usage.code;
+    if (error instanceof UserError) {
+      io.stderr.write(`vmexit: ${error.message}\n`);
+      return EXIT_CODES.usage.code;
+    }
+    io.stderr.write(`vmexit: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    return EXIT_CODES.internal.code;
+  }
+}
+
+/** The process that this is, as commands see it. */
+export function processIo(): Io {
+  // Whoever reads our output may go away.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT_CODES['user-quit'].code);
+    throw error;
+  });
+  return {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    now: () => performance.now(),
+    onInterrupt: (stop) => {
+      process.on('SIGINT', stop).on('SIGTERM', stop);
+      return () => void process.off('SIGINT', stop).off('SIGTERM', stop);
+    },
+  };
+}

@@ -1,0 +1,182 @@
+/** `vmexit run IMAGE`: files in, a machine, console and limits around it, a process status out. */
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import type { Logger } from 'pino';
+import { exitCode, type RunOutcome } from './exit-codes';
+import { createGuestRunner, DEFAULT_CPU, type GuestSpec } from './guest-machine';
+import { RunLoop } from './run-loop';
+import type { RunOptions } from './run-options';
+import type { GuestRunner } from './runner';
+import { BufferedOutput, fileSerial, unixSerial, type SerialPort } from './serial-port';
+import { renderStats } from './stats-table';
+import { KEY_HELP, TerminalKeys } from './terminal-keys';
+import { parseTypeScript, Typist } from './type-script';
+import { fileError, UserError } from './user-error';
+
+/** The process around a command, as far as commands touch it. */
+export interface Io {
+  readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown; unref?(): unknown };
+  readonly stdout: { write(data: string | Uint8Array): unknown };
+  readonly stderr: { write(data: string | Uint8Array): unknown };
+  /** Milliseconds of the wall clock. */
+  readonly now: () => number;
+  /** Calls `stop` when the user wants the process to end; returns how to take that back. */
+  readonly onInterrupt: (stop: () => void) => () => void;
+}
+
+const NEWLINE = 0x0a;
+/** Of the console text in --json. */
+const JSON_CONSOLE_LIMIT = 16 << 20;
+
+function readFile(path: string, what: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw fileError(error, `read ${what}`, path);
+  }
+}
+
+/** "FILE arguments": the first word is the file. */
+function readModule(text: string): { bytes: Uint8Array; commandLine: string } {
+  const path = text.split(' ', 1)[0];
+  return { bytes: readFile(path, 'module'), commandLine: text };
+}
+
+interface Console extends SerialPort {
+  /** What --json shows. */
+  text?(): string;
+  /** The cursor is in the middle of a line. */
+  midLine?(): boolean;
+}
+
+async function openConsole(options: RunOptions, io: Io, input: (bytes: Uint8Array) => void): Promise<Console> {
+  const { serial } = options;
+  switch (serial.kind) {
+    case 'file':
+      return fileSerial(serial.path);
+    case 'unix':
+      return unixSerial(serial.path, input);
+    case 'none':
+      return new BufferedOutput(() => {});
+    case 'stdio': {
+      const kept: Uint8Array[] = [];
+      let size = 0;
+      const port = new BufferedOutput((bytes) => {
+        if (!options.json) io.stdout.write(bytes.slice());
+        else if (size < JSON_CONSOLE_LIMIT) {
+          size += bytes.length;
+          kept.push(bytes.slice());
+        }
+      });
+      const console: Console = { output: (byte) => port.output(byte), flush: () => port.flush(), close: () => port.close() };
+      console.text = () => Buffer.concat(kept).toString('utf8');
+      console.midLine = () => !options.json && port.last !== -1 && port.last !== NEWLINE;
+      return console;
+    }
+  }
+}
+
+/** Connects stdin with the guest; returns how to disconnect. */
+function connectStdin(io: Io, loop: RunLoop, runner: GuestRunner): () => void {
+  const { stdin } = io;
+  const terminal = stdin.isTTY === true && stdin.setRawMode !== undefined;
+  const print = (lines: string): void => void io.stderr.write(`\r\n${lines.replace(/\n/g, '\r\n')}\r\n`);
+  const keys = new TerminalKeys(
+    (bytes) => loop.input(bytes),
+    (command) => {
+      if (command === 'quit') loop.stop('Ctrl-A X');
+      else print(command === 'help' ? KEY_HELP.join('\n') : renderStats(runner.stats()));
+    },
+  );
+  const data = (chunk: Buffer | string): void => {
+    const bytes = typeof chunk === 'string' ? new TextEncoder().encode(chunk) : new Uint8Array(chunk);
+    if (terminal) keys.input(bytes);
+    else loop.input(bytes);
+  };
+  const end = (): void => loop.inputEnded();
+  loop.inputOpen = true;
+  if (terminal) stdin.setRawMode?.(true);
+  stdin.on('data', data).on('end', end).on('error', end);
+  stdin.resume();
+  return () => {
+    stdin.off('data', data).off('end', end).off('error', end);
+    if (terminal) stdin.setRawMode?.(false);
+    stdin.pause();
+    stdin.unref?.();
+  };
+}
+
+function report(options: RunOptions, io: Io, runner: GuestRunner, outcome: RunOutcome, seconds: number, console: Console): void {
+  const stats = runner.stats();
+  if (options.json) {
+    const { instructions, ticks, rows } = stats;
+    const result = { outcome: outcome.kind, status: exitCode(outcome), explanation: outcome.explanation, instructions, ticks, wallSeconds: seconds, exits: rows, console: console.text?.() };
+    io.stdout.write(`${JSON.stringify(result)}\n`);
+    return;
+  }
+  if (console.midLine?.()) io.stdout.write('\n');
+  if (options.stats) io.stdout.write(`\n${renderStats(stats)}\n`);
+  if (outcome.kind !== 'power-off' && outcome.kind !== 'debug-exit') io.stderr.write(`vmexit: ${outcome.kind}: ${outcome.explanation}\n`);
+}
+
+export async function runCommand(options: RunOptions, io: Io, log: Logger): Promise<number> {
+  const steps = options.type === undefined ? [] : parseTypeScript(new TextDecoder().decode(readFile(options.type, 'typing script')));
+  const image = readFile(options.image, 'image');
+  const initrd = options.initrd === undefined ? undefined : readFile(options.initrd, 'initial ramdisk');
+  const modules = options.module.map(readModule);
+  if (options.device.length > 1) throw new UserError(`--device: ${options.device.length} isa-debug-exit devices were given; give one`);
+
+  const early: Uint8Array[] = [];
+  let deliver: (bytes: Uint8Array) => void = (bytes) => void early.push(bytes);
+  const console = await openConsole(options, io, (bytes) => deliver(bytes));
+  let disconnect: () => void = () => {};
+  let takeBack: () => void = () => {};
+  try {
+    const typist = new Typist(steps, (bytes) => runner.sendSerial(bytes));
+    const spec: GuestSpec = {
+      image,
+      imageName: basename(options.image),
+      initrd,
+      modules,
+      commandLine: options.append,
+      format: options.format,
+      memoryBytes: options.memory,
+      bare: options.bare,
+      backend: options.backend,
+      cpu: options.cpu ?? DEFAULT_CPU,
+      debugExit: options.device[0]?.iobase,
+      rtcStart: options.rtc,
+      seed: options.seed,
+      serialOutput: (byte) => {
+        console.output(byte);
+        typist.output(byte);
+      },
+    };
+    const runner = createGuestRunner(spec);
+    log.info({ image: options.image, memory: options.memory, bare: options.bare, cpu: spec.cpu }, 'machine built');
+    const paced = options.serial.kind === 'stdio' && io.stdin.isTTY === true;
+    const { maxInstructions, timeout } = options;
+    const loop = new RunLoop(runner, { maxInstructions, timeout, paced, now: io.now, flush: () => console.flush() });
+    deliver = (bytes) => loop.input(bytes);
+    early.forEach(deliver);
+    takeBack = io.onInterrupt(() => loop.stop('interrupted'));
+    if (options.serial.kind === 'stdio') disconnect = connectStdin(io, loop, runner);
+    else if (options.serial.kind === 'unix') loop.inputOpen = true;
+    typist.start();
+
+    const start = io.now();
+    const outcome = await loop.run();
+    const seconds = (io.now() - start) / 1000;
+    disconnect();
+    disconnect = () => {};
+    console.flush();
+    if (typist.waitingFor) log.warn({ line: typist.waitingFor.line }, 'the typing script was still waiting for its next text');
+    log.info({ outcome: outcome.kind, seconds }, outcome.explanation);
+    report(options, io, runner, outcome, seconds, console);
+    return exitCode(outcome);
+  } finally {
+    disconnect();
+    takeBack();
+    console.close();
+  }
+}
