@@ -5,8 +5,8 @@ const { existsSync, readdirSync, statSync } = require('node:fs');
 const { join } = require('node:path');
 
 const root = join(__dirname, '..');
-const compiled = join(root, 'dist', 'cli', 'main.js');
-const source = join(root, 'cli', 'main.ts');
+const compiled = join(root, 'dist', 'cli', 'entry.js');
+const source = join(root, 'cli', 'entry.ts');
 const NOT_SOURCE = new Set(['node_modules', 'dist', 'coverage', 'tests', 'docs', '.git']);
 
 function anyNewer(directory, time) {
@@ -18,8 +18,4 @@ function anyNewer(directory, time) {
 
 const useCompiled = existsSync(compiled) && (!existsSync(source) || !anyNewer(root, statSync(compiled).mtimeMs));
 if (!useCompiled) require('ts-node').register({ swc: true, cwd: root, project: join(root, 'tsconfig.json') });
-const { main, processIo } = require(useCompiled ? compiled : source);
-
-main(process.argv.slice(2), processIo()).then((code) => {
-  process.exitCode = code;
-});
+require(useCompiled ? compiled : source);

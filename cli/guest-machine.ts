@@ -4,7 +4,7 @@ import type { Cpu } from '../cpu/cpu';
 import type { CpuProfile, EntropySource } from '../cpu/interfaces';
 import { ECAM_BASE, ECAM_SIZE } from '../devices/pci/pci-bus';
 import { BootError } from '../guests/boot/boot-error';
-import type { BootModule, BootPlan } from '../guests/boot/boot-request';
+import type { BootPlan } from '../guests/boot/boot-request';
 import { E820Type, plainMemoryMap, type E820Entry } from '../guests/boot/e820';
 import { planBoot } from '../guests/boot/plan';
 import { HostFrames } from '../hypervisor/frames';
@@ -13,32 +13,10 @@ import { VmxProcessor } from '../hypervisor/vmx-processor';
 import { Machine } from '../machine/machine';
 import { platformFactory, type Platform, type PlatformOptions } from '../machine/platform';
 import type { RunOutcome } from './exit-codes';
-import type { GuestRunner, RunStop } from './runner';
+import type { GuestRunner, GuestSpec, RunStop } from './runner';
 import type { StatsSummary } from './stats-table';
 import { UserError } from './user-error';
 
-export interface GuestSpec {
-  readonly image: Uint8Array;
-  readonly imageName: string;
-  readonly initrd?: Uint8Array;
-  readonly modules: readonly BootModule[];
-  readonly commandLine: string;
-  readonly format: 'auto' | 'flat32' | 'flat64';
-  /** A multiple of 4 KiB. */
-  readonly memoryBytes: number;
-  readonly bare: boolean;
-  readonly backend: 'vmx' | 'svm';
-  readonly cpu: string;
-  /** Ports at which a write ends the run. */
-  readonly debugExit?: number;
-  /** Seconds since 1970. */
-  readonly rtcStart: number;
-  /** Which host frames a guest gets, and what RDRAND answers. */
-  readonly seed: number;
-  readonly serialOutput: (byte: number) => void;
-}
-
-export const DEFAULT_CPU = 'intel';
 const PHYSICAL_CPU = 'intel-vmx';
 const MIB = 0x10_0000;
 const LARGE = 0x20_0000;

@@ -4,12 +4,13 @@ import { EXIT_CODES, exitCodeTable } from './exit-codes';
 import { createLogger } from './logger';
 import { runCommand, type Io } from './run-command';
 import { checkRunOptions } from './run-options';
+import type { CreateRunner } from './runner';
 import { KEY_HELP } from './terminal-keys';
 import { UserError } from './user-error';
 
 const collect = (value: string, previous: string[] = []): string[] => [...previous, value];
 
-function addRunCommand(program: Command, io: Io, finish: (code: number) => void): void {
+function addRunCommand(program: Command, io: Io, createRunner: CreateRunner, finish: (code: number) => void): void {
   program
     .command('run')
     .description('run an image: a Linux bzImage, a PVH or multiboot kernel, an ELF64 file, or a flat binary')
@@ -35,25 +36,25 @@ function addRunCommand(program: Command, io: Io, finish: (code: number) => void)
     .addHelpText('after', () => `\nOn a terminal:\n${KEY_HELP.map((line) => `  ${line}`).join('\n')}\n\n${exitCodeTable()}`)
     .action(async (image: string, raw: Record<string, unknown>) => {
       const options = checkRunOptions({ ...raw, image });
-      finish(await runCommand(options, io, createLogger(options.logLevel)));
+      finish(await runCommand(options, io, createLogger(options.logLevel), createRunner));
     });
 }
 
-export function createProgram(io: Io, finish: (code: number) => void): Command {
+export function createProgram(io: Io, createRunner: CreateRunner, finish: (code: number) => void): Command {
   const program = new Command('vmexit')
     .description('A hardware-assisted hypervisor, and the x86-64 machine with VT-x under it')
     .exitOverride()
     .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: (text) => void io.stderr.write(text), outputError: (text, write) => write(text.replace(/^error: /, 'vmexit: ')) });
-  addRunCommand(program, io, finish);
+  addRunCommand(program, io, createRunner, finish);
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }
 
 /** Runs a command line (without node and script) and answers the process status. */
-export async function main(args: readonly string[], io: Io): Promise<number> {
+export async function main(args: readonly string[], io: Io, createRunner: CreateRunner): Promise<number> {
   let code = 0;
   try {
-    await createProgram(io, (c) => (code = c)).parseAsync([...args], { from: 'user' });
+    await createProgram(io, createRunner, (c) => (code = c)).parseAsync([...args], { from: 'user' });
     return code;
   } catch (error) {
     // Commander has printed its message already; help and version are not errors.
@@ -65,23 +66,4 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
     io.stderr.write(`vmexit: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
     return EXIT_CODES.internal.code;
   }
-}
-
-/** The process that this is, as commands see it. */
-export function processIo(): Io {
-  // Whoever reads our output may go away.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(EXIT_CODES['user-quit'].code);
-    throw error;
-  });
-  return {
-    stdin: process.stdin,
-    stdout: process.stdout,
-    stderr: process.stderr,
-    now: () => performance.now(),
-    onInterrupt: (stop) => {
-      process.on('SIGINT', stop).on('SIGTERM', stop);
-      return () => void process.off('SIGINT', stop).off('SIGTERM', stop);
-    },
-  };
 }

@@ -3,10 +3,9 @@ import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Logger } from 'pino';
 import { exitCode, type RunOutcome } from './exit-codes';
-import { createGuestRunner, DEFAULT_CPU, type GuestSpec } from './guest-machine';
 import { RunLoop } from './run-loop';
 import type { RunOptions } from './run-options';
-import type { GuestRunner } from './runner';
+import type { CreateRunner, GuestRunner, GuestSpec } from './runner';
 import { BufferedOutput, fileSerial, unixSerial, type SerialPort } from './serial-port';
 import { renderStats } from './stats-table';
 import { KEY_HELP, TerminalKeys } from './terminal-keys';
@@ -24,6 +23,7 @@ export interface Io {
   readonly onInterrupt: (stop: () => void) => () => void;
 }
 
+const DEFAULT_CPU = 'intel';
 const NEWLINE = 0x0a;
 /** Of the console text in --json. */
 const JSON_CONSOLE_LIMIT = 16 << 20;
@@ -119,7 +119,7 @@ function report(options: RunOptions, io: Io, runner: GuestRunner, outcome: RunOu
   if (outcome.kind !== 'power-off' && outcome.kind !== 'debug-exit') io.stderr.write(`vmexit: ${outcome.kind}: ${outcome.explanation}\n`);
 }
 
-export async function runCommand(options: RunOptions, io: Io, log: Logger): Promise<number> {
+export async function runCommand(options: RunOptions, io: Io, log: Logger, createRunner: CreateRunner): Promise<number> {
   const steps = options.type === undefined ? [] : parseTypeScript(new TextDecoder().decode(readFile(options.type, 'typing script')));
   const image = readFile(options.image, 'image');
   const initrd = options.initrd === undefined ? undefined : readFile(options.initrd, 'initial ramdisk');
@@ -152,7 +152,7 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger): Prom
         typist.output(byte);
       },
     };
-    const runner = createGuestRunner(spec);
+    const runner = createRunner(spec);
     log.info({ image: options.image, memory: options.memory, bare: options.bare, cpu: spec.cpu }, 'machine built');
     const paced = options.serial.kind === 'stdio' && io.stdin.isTTY === true;
     const { maxInstructions, timeout } = options;

@@ -1,4 +1,5 @@
 /** What the command line needs of a machine that runs a guest, bare or under the hypervisor. */
+import type { BootModule } from '../guests/boot/boot-request';
 import type { RunOutcome } from './exit-codes';
 import type { StatsSummary } from './stats-table';
 
@@ -16,3 +17,27 @@ export interface GuestRunner {
   sendSerial(bytes: Uint8Array): void;
   stats(): StatsSummary;
 }
+
+export interface GuestSpec {
+  readonly image: Uint8Array;
+  readonly imageName: string;
+  readonly initrd?: Uint8Array;
+  readonly modules: readonly BootModule[];
+  readonly commandLine: string;
+  readonly format: 'auto' | 'flat32' | 'flat64';
+  /** A multiple of 4 KiB. */
+  readonly memoryBytes: number;
+  readonly bare: boolean;
+  readonly backend: 'vmx' | 'svm';
+  readonly cpu: string;
+  /** Ports at which a write ends the run. */
+  readonly debugExit?: number;
+  /** Seconds since 1970. */
+  readonly rtcStart: number;
+  /** Which host frames a guest gets, and what RDRAND answers. */
+  readonly seed: number;
+  readonly serialOutput: (byte: number) => void;
+}
+
+/** Throws UserError for what cannot be run. */
+export type CreateRunner = (spec: GuestSpec) => GuestRunner;

@@ -14,12 +14,15 @@ export function deliverEvent(cpu: Cpu, event: CpuEvent): void {
     const x = cpu.interception;
     if (x && x.guestMode && current.type !== EventType.ExternalInterrupt && current.type !== EventType.SoftwareInterrupt)
       if (x.exception(current, first)) return;
+    cpu.delivering = current;
     try {
       deliver(cpu, current);
       cpu.observer.deliver?.(cpu, current);
       return;
     } catch (e) {
       if (e !== UNWIND) throw e;
+    } finally {
+      cpu.delivering = undefined;
     }
     const second = cpu.fault;
     cpu.fault = undefined;

@@ -1,126 +1,149 @@
-/** 82093AA I/O APIC with 24 inputs, version 20h (EOI register). Messages go to a sink, so that interrupt remapping can stand between. */
+/**
+ * I/O APIC: 82093AA with the EOI register and the extended destination id of the ICH9 (version 20h), 24 inputs at FEC0_0000h.
+ *
+ * DEVIATION: the polarity bit is kept and means nothing: an asserted line is `true`, whatever its voltage.
+ * DEVIATION: messages arrive at once, so the delivery status is always idle.
+ */
 import type { AccessSize, InterruptLine, MmioDevice, Snapshotable } from './bus';
+import { MessageAddress, MessageData, type InterruptSink } from './interrupt-message';
 
 export const IOAPIC_BASE = 0xfec0_0000;
 export const IOAPIC_SIZE = 0x1000;
-const PINS = 24;
-const VERSION = 0x0017_0020;
-const Redirection = { DELIVERY_STATUS: 0x1000, POLARITY_LOW: 0x2000, REMOTE_IRR: 0x4000, LEVEL: 0x8000, MASKED: 0x1_0000, LOGICAL: 0x800 } as const;
-const WRITABLE = 0x1_afff;
-const EXTINT = 7;
+export const IOAPIC_PINS = 24;
+/** The number firmware gives it, above those of the local APICs. */
+export const IOAPIC_ID = 15;
+/** Requester id under which an IOMMU knows it: F0:1F.0, a bus that does not exist otherwise. */
+export const IOAPIC_REQUESTER = 0xf0f8;
 
-/** One interrupt message; `destination` is the 8-bit destination field of the entry. */
-export interface InterruptMessage {
-  readonly pin: number;
-  readonly vector: number;
-  readonly delivery: number;
-  readonly level: boolean;
-  readonly logical: boolean;
-  readonly destination: number;
-}
+/** Memory-mapped registers. */
+const IOREGSEL = 0x00;
+const IOWIN = 0x10;
+const EOIR = 0x40;
+/** Registers behind IOREGSEL. */
+const INDEX = { ID: 0x00, VERSION: 0x01, ARBITRATION: 0x02, REDIRECTION: 0x10 } as const;
+const VERSION = ((IOAPIC_PINS - 1) << 16) | 0x20;
+const ID_SHIFT = 24;
+
+/** Low half of a redirection table entry. */
+const RTE = { VECTOR: 0xff, MODE: 0x700, MODE_SHIFT: 8, LOGICAL: 0x800, POLARITY: 0x2000, REMOTE_IRR: 0x4000, LEVEL: 0x8000, MASKED: 0x1_0000 } as const;
+const RTE_WRITABLE = RTE.VECTOR | RTE.MODE | RTE.LOGICAL | RTE.POLARITY | RTE.LEVEL | RTE.MASKED;
+/** High half: destination 63:56, extended destination id 55:48. */
+const RTE_HIGH_WRITABLE = 0xffff_0000;
+const FIXED = 0;
+const LOWEST_PRIORITY = 1;
 
 export interface IoApicState {
-  readonly low: readonly number[];
-  readonly high: readonly number[];
-  readonly lines: number;
-  readonly select: number;
-  readonly id: number;
+  low: number[];
+  high: number[];
+  /** Levels of the inputs. */
+  lines: number;
+  select: number;
+  id: number;
 }
 
 export class IoApic implements MmioDevice, Snapshotable<IoApicState> {
-  private readonly low = new Uint32Array(PINS).fill(Redirection.MASKED);
-  private readonly high = new Uint32Array(PINS);
+  /** By global system interrupt. */
+  readonly inputs: readonly InterruptLine[];
+  private readonly low = new Uint32Array(IOAPIC_PINS).fill(RTE.MASKED);
+  private readonly high = new Uint32Array(IOAPIC_PINS);
   private lines = 0;
   private select = 0;
-  private id = 0;
-  /** Inputs by global system interrupt. An active line is `true`, whatever the entry's polarity says about volts. */
-  readonly inputs: readonly InterruptLine[];
+  private id = IOAPIC_ID;
 
-  constructor(private readonly send: (message: InterruptMessage) => void) {
-    this.inputs = Array.from({ length: PINS }, (_v, pin) => ({ set: (level: boolean) => this.setLine(pin, level) }));
+  constructor(private readonly send: InterruptSink) {
+    this.inputs = Array.from({ length: IOAPIC_PINS }, (_, pin) => ({ set: (level: boolean) => this.setLine(pin, level) }));
   }
+
+  // ---- lines ----
 
   private setLine(pin: number, level: boolean): void {
     const bit = 1 << pin;
-    const was = (this.lines & bit) !== 0;
-    if (level === was) return;
-    this.lines = level ? this.lines | bit : this.lines & ~bit;
-    if (!level) return;
-    this.service(pin);
+    if (((this.lines & bit) !== 0) === level) return;
+    this.lines ^= bit;
+    // "Edge-sensitive interrupts signaled on a masked interrupt pin are ignored (i.e., not delivered or held pending)."
+    if (level && (this.low[pin] & RTE.MASKED) === 0) this.request(pin);
   }
 
-  /** Sends what pin `pin` has to send: an edge just seen, or a level that is not yet being serviced. */
-  private service(pin: number): void {
-    const entry = this.low[pin];
-    if ((entry & Redirection.MASKED) !== 0) return;
-    const level = (entry & Redirection.LEVEL) !== 0;
+  /** An SMI, NMI, INIT or ExtINT entry is "treated as edge triggered even if it is programmed as level triggered". */
+  private levelTriggered(pin: number): boolean {
+    const mode = (this.low[pin] & RTE.MODE) >>> RTE.MODE_SHIFT;
+    return (this.low[pin] & RTE.LEVEL) !== 0 && (mode === FIXED || mode === LOWEST_PRIORITY);
+  }
+
+  /** A level-triggered input asks again whenever it is asserted, unmasked and not being served. */
+  private settle(pin: number): void {
+    if ((this.lines & (1 << pin)) !== 0 && (this.low[pin] & RTE.MASKED) === 0 && this.levelTriggered(pin)) this.request(pin);
+  }
+
+  private request(pin: number): void {
+    const level = this.levelTriggered(pin);
     if (level) {
-      if ((entry & Redirection.REMOTE_IRR) !== 0) return;
-      this.low[pin] |= Redirection.REMOTE_IRR;
+      if ((this.low[pin] & RTE.REMOTE_IRR) !== 0) return;
+      this.low[pin] |= RTE.REMOTE_IRR;
     }
-    const delivery = (entry >>> 8) & 7;
-    if (delivery === EXTINT) return;
-    this.send({ pin, vector: entry & 0xff, delivery, level, logical: (entry & Redirection.LOGICAL) !== 0, destination: this.high[pin] >>> 24 });
+    const low = this.low[pin];
+    // Bits 63:48 are address bits 19:4: so a remappable entry becomes a remappable message.
+    const address = MessageAddress.BASE + ((this.high[pin] >>> 16) << 4) + ((low & RTE.LOGICAL) !== 0 ? MessageAddress.LOGICAL : 0);
+    const data = (low & (RTE.VECTOR | RTE.MODE)) | MessageData.ASSERT | (level ? MessageData.LEVEL : 0);
+    this.send({ address, data, source: IOAPIC_REQUESTER });
   }
 
-  /** A local APIC ended a level-triggered vector. */
+  /** A local APIC has broadcast the EOI of a level-triggered vector, or software wrote the EOI register. */
   endOfInterrupt(vector: number): void {
-    for (let pin = 0; pin < PINS; pin++) {
-      const entry = this.low[pin];
-      if ((entry & 0xff) !== vector || (entry & Redirection.REMOTE_IRR) === 0) continue;
-      this.low[pin] &= ~Redirection.REMOTE_IRR;
-      if (((this.lines >>> pin) & 1) !== 0) this.service(pin);
+    for (let pin = 0; pin < IOAPIC_PINS; pin++) {
+      if ((this.low[pin] & RTE.REMOTE_IRR) === 0 || (this.low[pin] & RTE.VECTOR) !== vector) continue;
+      this.low[pin] &= ~RTE.REMOTE_IRR;
+      this.settle(pin);
     }
   }
+
+  // ---- registers ----
 
   readMmio(offset: number, size: AccessSize): number {
-    const register = offset & 0xff0;
-    const value = register === 0 ? this.select : register === 0x10 ? this.read(this.select) : 0;
-    return size === 4 ? value : (value >>> (8 * (offset & 3))) & (size === 2 ? 0xffff : 0xff);
+    const register = offset & ~3;
+    const value = register === IOREGSEL ? this.select : register === IOWIN ? this.read(this.select) : 0;
+    const shift = (offset & 3) * 8;
+    return size === 4 ? value : size === 2 ? (value >>> shift) & 0xffff : (value >>> shift) & 0xff;
   }
 
-  writeMmio(offset: number, _size: AccessSize, value: number): void {
-    if (offset === 0) this.select = value & 0xff;
-    else if (offset === 0x10) this.write(this.select, value);
-    else if (offset === 0x40) this.endOfInterrupt(value & 0xff);
+  /** IOREGSEL is a byte and takes any access; "IOWIN should be accessed as a dword", so narrower writes are dropped. */
+  writeMmio(offset: number, size: AccessSize, value: number): void {
+    if (offset === IOREGSEL) this.select = value & 0xff;
+    else if (offset === IOWIN && size === 4) this.write(this.select, value);
+    else if (offset === EOIR) this.endOfInterrupt(value & 0xff);
   }
 
   private read(index: number): number {
-    if (index === 0 || index === 2) return (this.id << 24) >>> 0;
-    if (index === 1) return VERSION;
-    const pin = (index - 0x10) >> 1;
-    if (pin < 0 || pin >= PINS) return 0;
+    if (index === INDEX.ID || index === INDEX.ARBITRATION) return this.id << ID_SHIFT;
+    if (index === INDEX.VERSION) return VERSION;
+    const pin = (index - INDEX.REDIRECTION) >> 1;
+    if (pin < 0 || pin >= IOAPIC_PINS) return 0;
     return (index & 1) === 0 ? this.low[pin] : this.high[pin];
   }
 
   private write(index: number, value: number): void {
-    if (index === 0) {
-      this.id = (value >>> 24) & 15;
-      return;
-    }
-    const pin = (index - 0x10) >> 1;
-    if (pin < 0 || pin >= PINS) return;
+    if (index === INDEX.ID) this.id = (value >>> ID_SHIFT) & 0xf;
+    const pin = (index - INDEX.REDIRECTION) >> 1;
+    if (pin < 0 || pin >= IOAPIC_PINS) return;
     if ((index & 1) !== 0) {
-      this.high[pin] = value & 0xff00_0000;
+      this.high[pin] = value & RTE_HIGH_WRITABLE;
       return;
     }
-    const wasMasked = (this.low[pin] & Redirection.MASKED) !== 0;
-    let entry = (value & WRITABLE) | (this.low[pin] & Redirection.REMOTE_IRR);
-    // An edge-triggered entry has no remote IRR: turning it to edge and back clears the bit.
-    if ((entry & Redirection.LEVEL) === 0) entry &= ~Redirection.REMOTE_IRR;
-    this.low[pin] = entry;
-    const level = (entry & Redirection.LEVEL) !== 0;
-    if (((this.lines >>> pin) & 1) !== 0 && level && (wasMasked || (entry & Redirection.REMOTE_IRR) === 0)) this.service(pin);
+    this.low[pin] = (value & RTE_WRITABLE) | (this.low[pin] & RTE.REMOTE_IRR);
+    // An edge-triggered entry has no remote IRR: switching to edge and back ends the service of a lost interrupt.
+    if (!this.levelTriggered(pin)) this.low[pin] &= ~RTE.REMOTE_IRR;
+    this.settle(pin);
   }
 
   save(): IoApicState {
-    return { low: [...this.low], high: [...this.high], lines: this.lines, select: this.select, id: this.id };
+    const { lines, select, id } = this;
+    return { low: [...this.low], high: [...this.high], lines, select, id };
   }
+
   restore(state: IoApicState): void {
+    const { lines, select, id } = state;
+    Object.assign(this, { lines, select, id });
     this.low.set(state.low);
     this.high.set(state.high);
-    this.lines = state.lines;
-    this.select = state.select;
-    this.id = state.id;
   }
 }

@@ -11,6 +11,7 @@ import type { InterruptLine } from '../devices/bus';
 import { DebugConsole, DebugExit } from '../devices/debug-ports';
 import { HPET_BASE, HPET_SIZE, Hpet } from '../devices/hpet';
 import { I8042 } from '../devices/i8042';
+import { decodeMessage, type InterruptSink } from '../devices/interrupt-message';
 import { IOAPIC_BASE, IOAPIC_SIZE, IoApic } from '../devices/ioapic';
 import { ECAM_BASE, ECAM_SIZE, PciBus } from '../devices/pci/pci-bus';
 import { HostBridge, LpcBridge } from '../devices/pci/pci-device';
@@ -79,9 +80,11 @@ export function createPlatform(buses: PlatformBuses, options: PlatformOptions): 
     },
   });
   const pic = new PicPair(lapic.lint0);
-  const ioapic = new IoApic((m) => {
-    if (lapic.matches(m.destination, m.logical)) lapic.accept(m.vector, m.delivery, m.level);
-  });
+  const deliver: InterruptSink = (message) => {
+    const request = decodeMessage(message);
+    if (request !== undefined && lapic.matches(request.destination, request.logical)) lapic.accept(request.vector, request.deliveryMode, request.level);
+  };
+  const ioapic = new IoApic(deliver);
   /** An ISA interrupt reaches the 8259s and the I/O APIC; IRQ 0 is on input 2 there. */
   const irq = (n: number): InterruptLine => {
     const both = [pic.inputs[n], ioapic.inputs[n === 0 ? 2 : n]];

@@ -1,5 +1,4 @@
 /** A processor in VMX root operation with a valid VMCS: the baseline from which each test breaks one thing. */
-jest.mock('../../cpu/exceptions', () => ({ deliverEvent: jest.fn() }), { virtual: true });
 import { Cpu } from '../../cpu/cpu';
 import { Segment, type Insn } from '../../cpu/decoder/insn';
 import type { CpuProfile } from '../../cpu/interfaces';

@@ -5,7 +5,7 @@ import { ExitControl, PinBased, Primary } from '../../vmx/controls';
 import type { FieldName } from '../../vmx/vmcs/fields';
 import { EXIT, PIN, PRIMARY, guest, insn, rootWithVmcs, type Bench } from './bench';
 
-jest.mock('../../cpu/exceptions', () => ({ deliverEvent: jest.fn() }), { virtual: true });
+jest.mock('../../cpu/exceptions', () => ({ deliverEvent: jest.fn() }));
 
 type Fields = Partial<Record<FieldName, bigint | number>>;
 const delivered = (): CpuEvent[] => (deliverEvent as unknown as jest.Mock).mock.calls.map((c) => c[1] as CpuEvent);

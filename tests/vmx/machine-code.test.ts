@@ -1,5 +1,6 @@
 /** Root and non-root operation in real machine code: the step loop, the decoder and VMX together. */
 import { Engine } from '../../cpu/engine';
+import { R } from '../../cpu/layout';
 import { Primary, Secondary } from '../../vmx/controls';
 import { ExitReason } from '../../vmx/exit/reason';
 import { EPT_PDPT, GUEST_RIP, HOST_RIP, PIN, PRIMARY, rootWithVmcs, type Bench } from './bench';
@@ -144,5 +145,86 @@ describe('machine code', () => {
     const b = start(COUNT_AND_CPUID);
     b.engine.run(10_000);
     expect(b.cpu.retired()).toBe(4);
+  });
+
+  describe('events', () => {
+    const GDT = 0x2_0000,
+      IDT = 0x2_1000,
+      HANDLER = 0x40_2000;
+    /** A GDT with 64-bit code at 8, and the gate of `vector` leading to HANDLER: HLT. */
+    const withHandler = (vector: number, guestCode: readonly number[]): ReturnType<typeof start> => {
+      const b = start(guestCode);
+      b.cpu.memory.write64(GDT + 8, 0x00af_9b00_0000_ffffn);
+      b.cpu.memory.write64(GDT + 16, 0x00cf_9300_0000_ffffn);
+      b.cpu.memory.write64(IDT + vector * 16, (BigInt(HANDLER >>> 16) << 48n) | 0x8e00_0000_0000n | (8n << 16n) | BigInt(HANDLER & 0xffff));
+      b.cpu.memory.writeBytes(HANDLER, Uint8Array.from([0xf4]));
+      b.write({ PRIMARY_PROCESSOR_BASED_CONTROLS: (PRIMARY | Primary.HLT_EXITING) >>> 0 });
+      return b;
+    };
+
+    it('an injected exception runs the guest handler with its frame', () => {
+      const b = withHandler(13, [0x90]);
+      b.write({ ENTRY_INTERRUPTION_INFORMATION: 0x8000_0b0d, ENTRY_EXCEPTION_ERROR_CODE: 0x28 });
+      b.engine.run(10_000);
+      expect([b.read('EXIT_REASON'), b.read('GUEST_RIP'), b.read('GUEST_RSP')]).toEqual([12n, BigInt(HANDLER), 0x8_0000n - 48n]);
+      expect([b.cpu.memory.read64(0x8_0000 - 48), b.cpu.memory.read64(0x8_0000 - 40)]).toEqual([0x28n, BigInt(GUEST_RIP)]);
+    });
+
+    it('an injected INT n returns behind its instruction', () => {
+      const b = withHandler(0x80, [0x90]);
+      b.write({ ENTRY_INTERRUPTION_INFORMATION: 0x8000_0480, ENTRY_INSTRUCTION_LENGTH: 2 });
+      b.engine.run(10_000);
+      expect(b.cpu.memory.read64(0x8_0000 - 40)).toBe(BigInt(GUEST_RIP + 2));
+    });
+
+    it('an EPT violation while an event is delivered exits with IDT-vectoring information', () => {
+      const b = withHandler(0x30, [0x90]);
+      // The IDT lies behind the 1-GByte mapping.
+      b.write({ ENTRY_INTERRUPTION_INFORMATION: 0x8000_0030, GUEST_RFLAGS: 0x202, GUEST_IDTR_BASE: 0x4000_0000 });
+      b.cpu.memory.write64(0x10_1008, 0x4000_0083n);
+      b.engine.run(10_000);
+      expect([b.read('EXIT_REASON'), b.read('IDT_VECTORING_INFORMATION'), b.read('GUEST_RIP'), b.read('GUEST_PHYSICAL_ADDRESS')]).toEqual([
+        48n,
+        0x8000_0030n,
+        BigInt(GUEST_RIP),
+        0x4000_0300n,
+      ]);
+    });
+
+    it('INT3 intercepted: RIP at it, length 1; not intercepted: the handler runs', () => {
+      const b = withHandler(3, [0x90, 0xcc]);
+      b.write({ EXCEPTION_BITMAP: 1 << 3 });
+      b.engine.run(10_000);
+      expect([b.read('EXIT_REASON'), b.read('EXIT_INTERRUPTION_INFORMATION'), b.read('EXIT_INSTRUCTION_LENGTH'), b.read('GUEST_RIP')]).toEqual([
+        0n,
+        0x8000_0603n,
+        1n,
+        BigInt(GUEST_RIP + 1),
+      ]);
+      const free = withHandler(3, [0x90, 0xcc]);
+      free.engine.run(10_000);
+      expect([free.read('EXIT_REASON'), free.cpu.memory.read64(0x8_0000 - 40)]).toEqual([12n, BigInt(GUEST_RIP + 2)]);
+    });
+
+    it('a triple fault exits', () => {
+      const b = start([0x0f, 0x0b]);
+      b.write({ GUEST_IDTR_LIMIT: 0 });
+      b.engine.run(10_000);
+      expect([b.read('EXIT_REASON'), b.read('GUEST_RIP'), b.read('IDT_VECTORING_INFORMATION')]).toEqual([2n, BigInt(GUEST_RIP), 0n]);
+    });
+
+    it('an intercepted page fault leaves CR2 to the host', () => {
+      // mov eax, [0x50000000]
+      const b = start([0x8b, 0x04, 0x25, 0x00, 0x00, 0x00, 0x50]);
+      b.write({ EXCEPTION_BITMAP: 1 << 14 });
+      b.engine.run(10_000);
+      expect([
+        b.read('EXIT_REASON'),
+        b.read('EXIT_INTERRUPTION_INFORMATION'),
+        b.read('EXIT_INTERRUPTION_ERROR_CODE'),
+        b.read('EXIT_QUALIFICATION'),
+        b.cpu.get64(R.CR2),
+      ]).toEqual([0n, 0x8000_0b0en, 0n, 0x5000_0000n, 0n]);
+    });
   });
 });
