@@ -213,9 +213,10 @@ export class Engine {
     if (status !== Status.Unwound) {
       this.currentRecord = record;
       const segment = this.code.segmentOf(record);
+      const sse = cpu.get32(R.SSE_STATE) === 2 ? Vector.NM : Vector.UD;
       const stack = status === Status.SegmentFault && (segment < 0 || segment === R.SEGMENTS + Segment.SS * SEGMENT_STRIDE);
-      const vector = status === Status.DivideError ? Vector.DE : stack ? Vector.SS : Vector.GP;
-      cpu.fault = { vector, type: EventType.HardwareException, errorCode: vector === Vector.DE ? undefined : 0, payload: 0n, length: 0 };
+      const vector = status === Status.DivideError ? Vector.DE : status === Status.SseUnavailable ? sse : stack ? Vector.SS : Vector.GP;
+      cpu.fault = { vector, type: EventType.HardwareException, errorCode: vector === Vector.GP || vector === Vector.SS ? 0 : undefined, payload: 0n, length: 0 };
     }
     this.materialize();
   }

@@ -40,6 +40,8 @@ export const R = {
   CPL: 0x0f4,
   /** Base that code offsets are relative to: CS.base, 0 in 64-bit mode. */
   CODE_BASE: 0x0f8,
+  /** What an SSE instruction does first: 0 nothing, 1 raises #UD (CR0.EM, no CR4.OSFXSR), 2 raises #NM (CR0.TS). Derived: mmu.contextChanged(). */
+  SSE_STATE: 0x1240,
 
   // control registers
   CR0: 0x100,

@@ -91,7 +91,12 @@ export class Lowering {
 
   /** A 64-bit moffs that a signed 32-bit displacement cannot hold. */
   private farOffset(insn: Insn): boolean {
-    return insn.addressSize === 64 && insn.form.includes('o') && insn.immHigh !== insn.imm >> 31;
+    return insn.addressSize === 64 && insn.form.includes('o') && insn.immHigh !== insn.imm >> 31 && insn.immHigh !== 0;
+  }
+
+  /** A 64-bit moffs between 2 and 4 GiB: a displacement that must not be sign-extended. */
+  private lowOffset(insn: Insn): boolean {
+    return insn.addressSize === 64 && insn.form.includes('o') && insn.immHigh === 0 && insn.imm < 0;
   }
 
   private displacement(insn: Insn, next: number): number {
@@ -109,6 +114,7 @@ export class Lowering {
 
   private needsAddress(insn: Insn, op: string, legacy: boolean): boolean {
     if (op === 'LEA') return insn.addressSize !== 64;
+    if (this.lowOffset(insn)) return true;
     return legacy || insn.addressSize !== 64 || insn.segment >= Segment.FS;
   }
 
@@ -127,7 +133,7 @@ export class Lowering {
     u8[record + Rec.COUNT] = 0;
     u16[(record + Rec.NEXT) >>> 1] = next;
     i32[(record + Rec.DISPLACEMENT) >>> 2] = displacement;
-    i32[(record + Rec.IMMEDIATE) >>> 2] = insn.addressSize === 64 ? R.MASK64 : insn.addressSize === 32 ? R.MASK32 : R.MASK16;
+    i32[(record + Rec.IMMEDIATE) >>> 2] = insn.addressSize === 64 && !this.lowOffset(insn) ? R.MASK64 : insn.addressSize === 32 ? R.MASK32 : R.MASK16;
     i32[(record + Rec.IMMEDIATE + 4) >>> 2] = (op === 'MOVZX' || op === 'MOVSX' ? insn.ssize : insn.size) / 8 - 1;
     i32[(record + Rec.LINK) >>> 2] = 0;
   }

@@ -103,6 +103,9 @@ export class Mmu {
     }
     const context = cpu.get32(R.CPL) === 3 ? pair.user : pair.supervisor;
     cpu.set32(R.CONTEXT, context);
+    // Everything that switches contexts, VM entries and exits too, comes through here.
+    const cr0 = cpu.cr0;
+    cpu.set32(R.SSE_STATE, (cr0 & Cr0.EM) !== 0 || (cpu.cr4 & Cr4.OSFXSR) === 0 ? 1 : (cr0 & Cr0.TS) !== 0 ? 2 : 0);
     const mode = cpu.codeSize === 64 ? 2 : cpu.codeSize === 32 ? 1 : 0;
     cpu.set32(R.JUMP_KEY + 4, ((context << 16) | (mode << 28)) >>> 0);
   }

@@ -35,6 +35,11 @@ export class PortBus {
     for (let p = first; p < first + count; p++) this.map[p] = undefined;
   }
 
+  /** Who answers at `port`. */
+  at(port: number): PortDevice | undefined {
+    return this.map[port];
+  }
+
   read(port: number, size: AccessSize): number {
     const device = this.map[port];
     if (device !== undefined && (size === 1 || this.map[(port + size - 1) & 0xffff] === device)) return device.readPort(port, size) >>> 0;

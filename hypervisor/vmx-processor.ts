@@ -201,8 +201,7 @@ export class VmxProcessor implements VirtualProcessor {
     this.set64('CR4_READ_SHADOW', BigInt(state.cr4));
     this.set64('GUEST_IA32_EFER', BigInt(state.efer));
     this.set64('GUEST_IA32_PAT', 0x0007_0406_0007_0406n);
-    const entry = this.get32('VM_ENTRY_CONTROLS');
-    this.set32('VM_ENTRY_CONTROLS', long ? entry | EntryControl.IA32E_MODE_GUEST : entry & ~EntryControl.IA32E_MODE_GUEST);
+    this.setLongMode(long);
     const segments = entrySegments(state);
     segments.forEach((s, i) => {
       const [selector, limit, access, base] = SEGMENT_FIELDS[i];
@@ -228,6 +227,12 @@ export class VmxProcessor implements VirtualProcessor {
     this.set64('VMCS_LINK_POINTER', (1n << 64n) - 1n);
     for (let r = 0; r < 16; r++) if (r !== 4) this.cpu.setGpr(r, BigInt.asUintN(64, BigInt(state.gprs[r] ?? 0)));
     this.set64('GUEST_RSP', BigInt(state.gprs[4] ?? 0));
+  }
+
+  /** The guest's EFER.LMA, as the entry control that goes with it. */
+  private setLongMode(on: boolean): void {
+    const entry = this.get32('VM_ENTRY_CONTROLS');
+    this.set32('VM_ENTRY_CONTROLS', on ? entry | EntryControl.IA32E_MODE_GUEST : entry & ~EntryControl.IA32E_MODE_GUEST);
   }
 
   // ---- entering ----
@@ -439,6 +444,8 @@ export class VmxProcessor implements VirtualProcessor {
     this.writeControl(4, model.get64(R.CR4));
     this.set64('GUEST_CR3', model.get64(R.CR3));
     this.set64('GUEST_IA32_EFER', model.get64(R.EFER));
+    this.setLongMode((model.efer & Efer.LMA) !== 0);
+    for (let i = 0; i < 4; i++) this.set64(`GUEST_PDPTE${i}` as FieldName, model.get64(R.PDPTE0 + i * 8));
     this.set64('GUEST_DR7', model.get64(R.DR7));
     this.set64('GUEST_GDTR_BASE', model.get64(R.GDTR_BASE));
     this.set32('GUEST_GDTR_LIMIT', model.get32(R.GDTR_LIMIT));

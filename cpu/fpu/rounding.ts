@@ -2,7 +2,7 @@
  * Rounding and the floating-point exceptions that come with it: SDM volume 1, "Rounding" and "Floating-Point Exception Conditions".
  * Flags have the positions that FSW and MXCSR share; tininess is detected after rounding.
  */
-import { Kind, bitLength, finite, infinity, zero, type Float, type Precision } from './float-format';
+import { bitLength, finite, infinity, zero, type Float, type Precision } from './float-format';
 
 /** Exception flags, bits 5:0 of FSW and MXCSR. */
 export const Exception = { IE: 1, DE: 2, ZE: 4, OE: 8, UE: 0x10, PE: 0x20 } as const;
@@ -99,7 +99,7 @@ export function round(sign: number, n: bigint, exponent: number, precision: Prec
 function underflow(sign: number, n: bigint, exponent: number, unbounded: Float, precision: Precision, context: FloatContext): Float {
   if ((context.unmasked & Exception.UE) !== 0) {
     context.raise(Exception.UE | (context.inexact ? Exception.PE : 0));
-    return adjusted(unbounded, context.exponentAdjust);
+    return adjusted(unbounded, context.exponentAdjust, context);
   }
   if (context.flushToZero) {
     context.raise(Exception.UE | Exception.PE);
@@ -125,7 +125,7 @@ function underflow(sign: number, n: bigint, exponent: number, unbounded: Float, 
 function overflow(sign: number, unbounded: Float, precision: Precision, context: FloatContext): Float {
   if ((context.unmasked & Exception.OE) !== 0) {
     context.raise(Exception.OE | (context.inexact ? Exception.PE : 0));
-    return adjusted(unbounded, -context.exponentAdjust);
+    return adjusted(unbounded, -context.exponentAdjust, context);
   }
   context.raise(Exception.OE | Exception.PE);
   context.inexact = true;
@@ -135,11 +135,13 @@ function overflow(sign: number, unbounded: Float, precision: Precision, context:
 }
 
 /** SDM "Numeric Overflow Exception (#O)", unmasked response with a register destination: the exponent wrapped by 24576. */
-function adjusted(f: Float, by: number): Float {
+function adjusted(f: Float, by: number, context: FloatContext): Float {
   if (by === 0) return f;
   const exponent = f.exponent + by;
-  // FSCALE alone can leave even the adjusted range.
-  if (exponent > 16383) return infinity(f.sign);
-  if (exponent < -16445) return zero(f.sign);
-  return { ...f, kind: Kind.Finite, exponent };
+  if (exponent >= -16382 && exponent <= 16383) return { ...f, exponent };
+  // FSCALE alone leaves even the adjusted range: infinity or zero.
+  context.raise(Exception.PE);
+  context.inexact = true;
+  context.roundedUp = exponent > 0;
+  return exponent > 0 ? infinity(f.sign) : zero(f.sign);
 }

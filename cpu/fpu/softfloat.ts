@@ -100,8 +100,8 @@ export function divide(a: Float, b: Float, precision: Precision, context: FloatC
   }
   if (b.kind === Kind.Zero) {
     if (a.kind === Kind.Zero) return invalid(context);
+    // Of higher priority than #D, which is not reported beside it.
     context.raise(Exception.ZE);
-    denormalOperand(a, b, context);
     return infinity(sign);
   }
   if (denormalOperand(a, b, context)) return a;
@@ -173,12 +173,12 @@ function compareMagnitude(a: Float, b: Float): number {
   return a.significand === b.significand ? 0 : a.significand < b.significand ? -1 : 1;
 }
 
-/** The same value in another precision. `denormals`: a denormal operand is reported (loads and SSE conversions do, x87 stores do not). */
+/** The same value in another precision. `denormals`: a denormal operand is reported (SSE conversions do, x87 stores do not). */
 export function convert(a: Float, precision: Precision, denormals: boolean, context: FloatContext): Float {
   const nan = nanResult(a, a, context);
   if (nan) return nan;
   if (denormals && denormalOperand(a, a, context)) return a;
   if (a.kind !== Kind.Finite) return a;
-  if (precision === EXTENDED && !a.denormal) return a;
+  if (precision === EXTENDED) return a;
   return round(a.sign, a.significand, a.exponent - 63, precision, context);
 }

@@ -9,7 +9,7 @@ import { convert } from './softfloat';
 import { fromInteger, toInteger } from './softfloat-integer';
 import { doubleAt, isSafeSingle, ordinaryDoubleAt, ordinarySingleAt, putDouble, singleAt } from './sse-lanes';
 import { B, D, beginSse, commitSse, doubles, loadSource, singles, sse, storeRegister, words } from './sse-state';
-import { pendingException } from './x87-state';
+import { Fsw, pendingException } from './x87-state';
 
 type Execute = (cpu: Cpu, insn: Insn) => void;
 
@@ -193,9 +193,9 @@ const doubleOfDoubleword = (i: number): void => {
 
 // ---- MMX operands ----
 
-/** Waits for x87 exceptions and makes the x87 registers MMX registers: TOP = 0, all tags valid. */
+/** The x87 registers become MMX registers: TOP = 0, all tags valid. */
 function enterMmx(cpu: Cpu): void {
-  cpu.set32(R.FSW, cpu.get32(R.FSW) & ~0x3800);
+  cpu.set32(R.FSW, cpu.get32(R.FSW) & ~Fsw.TOP);
   cpu.set32(R.FTW, 0xff);
 }
 

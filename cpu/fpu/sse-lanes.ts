@@ -216,11 +216,11 @@ function arithmetic(operation: Operation, a: Float, b: Float, precision: Precisi
   }
 }
 
-/** MIN and MAX; undefined: the second operand as it is, because one is a NaN. */
+/** MIN and MAX; undefined: the second operand, a NaN, as it is. */
 function selected(operation: Operation, a: Float, b: Float): Float | undefined {
   if (a.kind >= Kind.QuietNaN || b.kind >= Kind.QuietNaN) {
     sse.raise(Exception.IE);
-    return undefined;
+    return b.kind >= Kind.QuietNaN ? undefined : b;
   }
   denormalOperand(a, b, sse);
   return order(a, b) === (operation === Operation.Minimum ? Order.Less : Order.Greater) ? a : b;

@@ -2,7 +2,7 @@
 import type { Cpu } from '../cpu';
 import type { Insn } from '../decoder/insn';
 import type { SystemInstructions } from '../system/table';
-import { EXTENDED, INDEFINITE, Kind, finite, infinity, normalised, zero, type Float, type Precision } from './float-format';
+import { EXTENDED, INDEFINITE, Kind, finite, infinity, isNaN, normalised, zero, type Float, type Precision } from './float-format';
 import { Exception, round, type FloatContext } from './rounding';
 import { add, denormalOperand, divide, invalid, multiply, nanResult, squareRoot, subtract } from './softfloat';
 import { roundToIntegral } from './softfloat-integer';
@@ -18,6 +18,7 @@ import {
   read,
   recordPointers,
   setC1,
+  setC2,
   setConditions,
   significandOf,
   signExponentOf,
@@ -166,17 +167,17 @@ function partialRemainder(nearest: boolean): Execute {
   return (cpu, insn) => {
     begin(cpu);
     recordPointers(cpu, insn);
+    setC2(cpu, false);
     if (isEmpty(cpu, 0) || isEmpty(cpu, 1)) {
       if (stackUnderflow(cpu)) write(cpu, 0, INDEFINITE);
       return;
     }
-    let conditions = -1;
-    let quotientOdd = false;
     const [a, b] = [read(cpu, 0), read(cpu, 1)];
+    let conditions = 0;
+    let quotientOdd = false;
     let result = remainderOfSpecials(a, b);
     if (result === undefined) {
       const distance = a.exponent - b.exponent;
-      conditions = 0;
       if (distance < -1 || (distance < 0 && !nearest)) result = round(a.sign, a.significand, a.exponent - 63, EXTENDED, x87);
       else if (distance >= 64) {
         // Subtract a multiple of ST(1) so large that bit 63 of the difference has moved at least PARTIAL_STEP - 1 places.
@@ -208,7 +209,9 @@ function partialRemainder(nearest: boolean): Execute {
     }
     if (!commitFlags(cpu)) return;
     write(cpu, 0, result);
-    setConditions(cpu, conditions < 0 ? 0 : conditions);
+    // A NaN has no quotient: C0 and C3 stay.
+    if (isNaN(result)) return;
+    setConditions(cpu, conditions);
     setC1(cpu, quotientOdd);
   };
 }

@@ -30,10 +30,14 @@ interface Comparison {
 }
 
 function comparison({ signaling, pops, source = Source.Float, rflags = false }: Comparison): Execute {
-  const report = (cpu: Cpu, order: Order): void => {
+  const set = (cpu: Cpu, order: Order): void => {
     if (rflags) cpu.setArithmetic(RFLAGS[order]);
     else setConditions(cpu, CONDITIONS[order]);
-    for (let i = 0; i < pops; i++) pop(cpu);
+  };
+  /** An unmasked exception keeps operands on the stack; the result is reported then by AMD's processors only. */
+  const report = (cpu: Cpu, order: Order, complete: boolean): void => {
+    if (complete || cpu.profile.vendor === 'amd') set(cpu, order);
+    if (complete) for (let i = 0; i < pops; i++) pop(cpu);
   };
   return (cpu, insn) => {
     begin(cpu);
@@ -45,12 +49,12 @@ function comparison({ signaling, pops, source = Source.Float, rflags = false }: 
     const i = insn.form === 't' ? insn.dst : insn.form === 'tt' ? insn.src : 1;
     const inRegister = !memory && source === Source.Float;
     if (isEmpty(cpu, 0) || (inRegister && isEmpty(cpu, i))) {
-      if (stackUnderflow(cpu)) report(cpu, Order.Unordered);
+      report(cpu, Order.Unordered, stackUnderflow(cpu));
       return;
     }
     if (inRegister) other = read(cpu, i);
     const order = compare(read(cpu, 0), other, signaling, x87);
-    if (commitFlags(cpu)) report(cpu, order);
+    report(cpu, order, commitFlags(cpu));
   };
 }
 

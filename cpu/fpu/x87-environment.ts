@@ -212,6 +212,7 @@ function emms(cpu: Cpu): void {
   if ((cpu.cr0 & Cr0.TS) !== 0) cpu.raise(Vector.NM);
   pendingException(cpu);
   cpu.set32(R.FTW, 0);
+  setTop(cpu, 0);
 }
 
 export const X87_ENVIRONMENT: SystemInstructions = {

@@ -120,6 +120,11 @@ export function setC1(cpu: Cpu, on: boolean): void {
   cpu.set32(R.FSW, on ? fsw | Fsw.C1 : fsw & ~Fsw.C1);
 }
 
+export function setC2(cpu: Cpu, on: boolean): void {
+  const fsw = cpu.get32(R.FSW);
+  cpu.set32(R.FSW, on ? fsw | Fsw.C2 : fsw & ~Fsw.C2);
+}
+
 /**
  * Adds the flags of the computation to the status word, with C1 as the direction of rounding.
  * False: an unmasked exception was found before computing, so the destination and TOP stay as they are.
@@ -158,7 +163,8 @@ export function pushChecked(cpu: Cpu, value: () => Float): void {
     return;
   }
   const result = value();
-  if (commitFlags(cpu)) push(cpu, result);
+  commitFlags(cpu);
+  if ((x87.flags & x87.unmasked & Exception.IE) === 0) push(cpu, result);
 }
 
 /** ES and B follow from the flags and the masks. */

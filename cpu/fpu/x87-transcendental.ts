@@ -6,7 +6,7 @@
  * approximation of pi), so the last bit may differ from a given processor, and #P is raised for every result that is not trivially exact.
  */
 import type { Cpu } from '../cpu';
-import { R } from '../layout';
+import type { Insn } from '../decoder/insn';
 import type { SystemInstructions } from '../system/table';
 import { CONSTANT_BITS, LN_2, LOG2_E, PI, PI_66 } from './constants';
 import { arcTangent, cosine, powerOfTwoMinusOne, sine, twiceHyperbolicArcTangent, withBits } from './fixed-point';
@@ -14,7 +14,7 @@ import { EXTENDED, Kind, ONE, bitLength, infinity, normalised, zero, type Float 
 import { Exception, round } from './rounding';
 import { denormalOperand, invalid, nanResult } from './softfloat';
 import { binary, unary, unaryToPair } from './x87-arithmetic';
-import { Fsw, x87 } from './x87-state';
+import { begin, setC2, x87 } from './x87-state';
 
 /** Bits computed below the leading bit of a result. */
 const WORKING_BITS = 140;
@@ -49,10 +49,12 @@ interface Reduced {
   readonly quadrant: number;
 }
 
-/** Argument reduction: exact, by the approximation of pi that the processor has. */
-function reduce(a: Float, pi: bigint): Reduced {
+const HALF_PI = PI_66 << BigInt(CONSTANT_BITS - 66 - 1);
+
+/** Argument reduction: exact, by the approximation of pi that processors have. */
+function reduce(a: Float): Reduced {
   const x = fixed({ ...a, sign: 0 }, CONSTANT_BITS);
-  const half = pi >> 1n;
+  const half = HALF_PI;
   let quotient = x / half;
   let rest = x - quotient * half;
   if (rest << 1n > half) {
@@ -64,23 +66,14 @@ function reduce(a: Float, pi: bigint): Reduced {
   return { rest: rest >> BigInt(CONSTANT_BITS - bits), bits, quadrant: Number(quotient & 3n) };
 }
 
-/** DEVIATION: AMD's processors are modelled with pi to 320 bits. */
-const piOf = (cpu: Cpu): bigint => (cpu.profile.vendor === 'intel' ? PI_66 << BigInt(CONSTANT_BITS - 66) : PI);
-
 const sineOf = (r: Reduced): bigint => {
   const value = (r.quadrant & 1) !== 0 ? cosine(r.rest, r.bits) : sine(r.rest, r.bits);
   return (r.quadrant & 2) !== 0 ? -value : value;
 };
 const cosineOf = (r: Reduced): bigint => sineOf({ ...r, quadrant: r.quadrant + 1 });
 
-function setC2(cpu: Cpu, on: boolean): void {
-  const fsw = cpu.get32(R.FSW);
-  cpu.set32(R.FSW, on ? fsw | Fsw.C2 : fsw & ~Fsw.C2);
-}
-
-/** NaN, infinity; undefined for other operands. Clears C2. */
-function trigonometricSpecial(a: Float, cpu: Cpu): Float | undefined {
-  setC2(cpu, false);
+/** NaN, infinity; undefined for other operands. */
+function trigonometricSpecial(a: Float): Float | undefined {
   return nanResult(a, a, x87) ?? (a.kind === Kind.Infinity ? invalid(x87) : undefined);
 }
 
@@ -92,59 +85,70 @@ function outOfRange(a: Float, cpu: Cpu): boolean {
 }
 
 function fsin(a: Float, cpu: Cpu): Float | undefined {
-  const special = trigonometricSpecial(a, cpu);
+  const special = trigonometricSpecial(a);
   if (special) return special;
   if (outOfRange(a, cpu)) return undefined;
   if (denormalOperand(a, a, x87) || a.kind === Kind.Zero) return a;
-  return sineResult(a, cpu);
+  return sineResult(a);
 }
 
-function sineResult(a: Float, cpu: Cpu): Float {
+function sineResult(a: Float): Float {
   if (a.exponent < TINY) return besides(a, true);
-  const reduced = reduce(a, piOf(cpu));
+  const reduced = reduce(a);
   const n = sineOf(reduced);
   return n === 0n ? zero(a.sign) : rounded(a.sign !== 0 ? -n : n, reduced.bits);
 }
 
 function fcos(a: Float, cpu: Cpu): Float | undefined {
-  const special = trigonometricSpecial(a, cpu);
+  const special = trigonometricSpecial(a);
   if (special) return special;
   if (outOfRange(a, cpu)) return undefined;
   if (denormalOperand(a, a, x87)) return a;
-  return cosineResult(a, cpu);
+  return cosineResult(a);
 }
 
-function cosineResult(a: Float, cpu: Cpu): Float {
+function cosineResult(a: Float): Float {
   if (a.kind === Kind.Zero) return ONE;
   if (a.exponent < TINY) return besides(ONE, true);
-  const reduced = reduce(a, piOf(cpu));
+  const reduced = reduce(a);
   const n = cosineOf(reduced);
   return n === 0n ? zero(0) : rounded(n, reduced.bits);
 }
 
 /** Sine, then cosine on top of it. */
 function fsincos(a: Float, cpu: Cpu): readonly [Float, Float] | undefined {
-  const special = trigonometricSpecial(a, cpu);
+  const special = trigonometricSpecial(a);
   if (special) return [special, special];
   if (outOfRange(a, cpu)) return undefined;
   if (denormalOperand(a, a, x87)) return [a, a];
-  const cos = cosineResult(a, cpu);
-  return [a.kind === Kind.Zero ? a : sineResult(a, cpu), cos];
+  const cos = cosineResult(a);
+  return [a.kind === Kind.Zero ? a : sineResult(a), cos];
 }
 
 /** Tangent, then 1.0 on top of it. */
 function fptan(a: Float, cpu: Cpu): readonly [Float, Float] | undefined {
-  const special = trigonometricSpecial(a, cpu);
+  const special = trigonometricSpecial(a);
   if (special) return [special, special];
   if (outOfRange(a, cpu)) return undefined;
   if (denormalOperand(a, a, x87)) return [a, a];
   if (a.kind === Kind.Zero) return [a, ONE];
   if (a.exponent < TINY) return [besides(a, false), ONE];
-  const reduced = reduce(a, piOf(cpu));
+  const reduced = reduce(a);
   const [sin, cos] = [sineOf(reduced), cosineOf(reduced)];
   if (cos === 0n) return [infinity(a.sign), ONE];
   const quotient = (sin << BigInt(reduced.bits)) / cos;
   return [quotient === 0n ? zero(a.sign) : rounded(a.sign !== 0 ? -quotient : quotient, reduced.bits), ONE];
+}
+
+type Execute = (cpu: Cpu, insn: Insn) => void;
+
+/** C2 is 0 unless the operand turns out to be out of range. */
+function trigonometric(execute: Execute): Execute {
+  return (cpu, insn) => {
+    begin(cpu);
+    setC2(cpu, false);
+    execute(cpu, insn);
+  };
 }
 
 /** quarters * pi / 4 with a sign. */
@@ -189,6 +193,7 @@ function f2xm1(a: Float): Float {
   if (denormalOperand(a, a, x87) || a.kind === Kind.Zero) return a;
   if (a.exponent >= 0) {
     if (a.exponent > 0 || a.significand !== ONE.significand) return a;
+    x87.raise(Exception.PE);
     return a.sign === 0 ? a : { ...a, exponent: -1 };
   }
   if (a.exponent < TINY) {
@@ -200,8 +205,9 @@ function f2xm1(a: Float): Float {
   return rounded(powerOfTwoMinusOne(fixed(a, bits), bits), bits);
 }
 
-/** y times logarithm / 2^bits, where the logarithm is not 0. */
+/** y times logarithm / 2^bits, where the logarithm is not 0. #P is raised even when the logarithm is exact. */
 function timesLogarithm(y: Float, logarithm: bigint, bits: number, exact: boolean): Float {
+  x87.raise(Exception.PE);
   const magnitude = logarithm < 0n ? -logarithm : logarithm;
   const product = (magnitude * y.significand) << 2n;
   return round(y.sign ^ (logarithm < 0n ? 1 : 0), exact ? product : product | 1n, y.exponent - 63 - bits - 2, EXTENDED, x87);
@@ -224,7 +230,6 @@ function fyl2x(x: Float, y: Float): Float {
   if (x.kind === Kind.Zero) {
     if (y.kind === Kind.Zero) return invalid(x87);
     if (y.kind === Kind.Finite) x87.raise(Exception.ZE);
-    denormalOperand(y, y, x87);
     return infinity(y.sign ^ 1);
   }
   if (x.sign !== 0) return invalid(x87);
@@ -275,10 +280,10 @@ function fyl2xp1(x: Float, y: Float): Float {
 }
 
 export const X87_TRANSCENDENTAL: SystemInstructions = {
-  FSIN: { execute: unary(fsin), endsBlock: false },
-  FCOS: { execute: unary(fcos), endsBlock: false },
-  FSINCOS: { execute: unaryToPair(fsincos), endsBlock: false },
-  FPTAN: { execute: unaryToPair(fptan), endsBlock: false },
+  FSIN: { execute: trigonometric(unary(fsin)), endsBlock: false },
+  FCOS: { execute: trigonometric(unary(fcos)), endsBlock: false },
+  FSINCOS: { execute: trigonometric(unaryToPair(fsincos)), endsBlock: false },
+  FPTAN: { execute: trigonometric(unaryToPair(fptan)), endsBlock: false },
   FPATAN: { execute: binary(fpatan, true), endsBlock: false },
   F2XM1: { execute: unary(f2xm1), endsBlock: false },
   FYL2X: { execute: binary(fyl2x, true), endsBlock: false },

@@ -57,7 +57,12 @@ function fld(cpu: Cpu, insn: Insn): void {
   }
   const value = readFloat(cpu, insn);
   recordPointers(cpu, insn);
-  pushChecked(cpu, () => convert(value, EXTENDED, true, x87));
+  pushChecked(cpu, () => {
+    const converted = convert(value, EXTENDED, false, x87);
+    // An unmasked #D does not keep the operand from being loaded.
+    if (value.denormal) x87.raise(Exception.DE);
+    return converted;
+  });
 }
 
 function pushBits(cpu: Cpu, bits: ExtendedBits): void {
@@ -115,7 +120,11 @@ function storeToMemory(
   const stores = (x87.flags & x87.unmasked & NO_STORE) === 0;
   if (stores) put(cpu, insn, bits);
   recordPointers(cpu, insn);
-  if (!stores) x87.roundedUp = false;
+  // Nothing was stored, so nothing was stored inexactly.
+  if (!stores) {
+    x87.flags &= ~Exception.PE;
+    x87.roundedUp = false;
+  }
   commitFlags(cpu);
   if (stores && pops) pop(cpu);
 }
@@ -196,7 +205,6 @@ function conditionalMove(flags: number, wanted: boolean): Execute {
       if (stackUnderflow(cpu)) write(cpu, 0, INDEFINITE);
       return;
     }
-    setC1(cpu, false);
     if (((cpu.rflags() & flags) !== 0) === wanted) writeBits(cpu, 0, signExponentOf(cpu, insn.src), significandOf(cpu, insn.src));
   };
 }
@@ -205,6 +213,7 @@ function ffree(pops: boolean): Execute {
   return (cpu, insn) => {
     begin(cpu);
     recordPointers(cpu, insn);
+    setC1(cpu, false);
     markEmpty(cpu, insn.dst);
     if (pops) pop(cpu);
   };

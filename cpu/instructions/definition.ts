@@ -17,6 +17,8 @@ export interface Definition {
   readonly usesStack?: boolean;
   /** It ends its block by a goDirect / goIf / goTo of its own. */
   readonly endsBlock?: boolean;
+  /** Operation and form say everything about the sizes (vector instructions): one handler whatever Insn.size is. */
+  readonly anySize?: boolean;
   /** One handler for each of the sixteen conditions; with `specialised`, also for each known producer of the flags. */
   readonly conditional?: 'plain' | 'specialised';
 }

@@ -7,6 +7,7 @@ import { LOGIC } from './logic';
 import { MOVE } from './move';
 import { MULTIPLY } from './multiply';
 import { SHIFT } from './shift';
+import { SSE_INTEGER } from './sse-integer';
 import { STACK } from './stack';
 
-export const DEFINITIONS: readonly Definition[] = [...ARITHMETIC, ...LOGIC, ...MOVE, ...SHIFT, ...MULTIPLY, ...BIT, ...STACK, ...BRANCH];
+export const DEFINITIONS: readonly Definition[] = [...ARITHMETIC, ...LOGIC, ...MOVE, ...SHIFT, ...MULTIPLY, ...BIT, ...STACK, ...BRANCH, ...SSE_INTEGER];

@@ -117,6 +117,10 @@ class HandlerSet {
   private static key(size: number, sourceSize: number, legacy: boolean): number {
     return (SIZE_CODE[size] * SIZES + SIZE_CODE[sourceSize]) * 2 + (legacy ? 1 : 0);
   }
+  /** One handler for a form, whatever the sizes. */
+  putAny(form: string, index: number): void {
+    this.byForm.set(form, new Int32Array(SIZES * SIZES * 2).fill(index));
+  }
   /** Table index, or 0 when there is no such handler. */
   find(form: string, size: number, sourceSize: number, legacy: boolean): number {
     const table = this.byForm.get(form);
@@ -191,6 +195,10 @@ export class Interpreter {
         for (const form of d.forms) {
           for (const legacy of d.usesStack ? [false, true] : [false]) {
             const spec = { op: d.op, size, sourceSize, form, cc: 0, legacy };
+            if (d.anySize) {
+              set.putAny(form, build(spec));
+              continue;
+            }
             if (!d.conditional) {
               const index = build(spec);
               set.put(form, size, sourceSize, legacy, index);

@@ -45,4 +45,8 @@ export enum Status {
   SegmentFault = 6,
   /** A TypeScript handler completed its instruction and wants the step loop to look around; R.RIP is where to go on. */
   Attention = 7,
+  /** R.SSE_STATE does not let EXIT_RECORD execute: #UD or #NM. */
+  SseUnavailable = 8,
+  /** A 128-bit memory operand of EXIT_RECORD is not aligned: #GP(0). */
+  Misaligned = 9,
 }

@@ -215,6 +215,28 @@ export abstract class Stage {
     this.storeSized(this.translate(linear, size, SlowFlag.Write), value, size);
   }
 
+  // ---- vectors ----
+  /** #UD or #NM if SSE instructions may not execute now. */
+  checkSse(): void {
+    this.f.if(this.word32(R.SSE_STATE), () => this.leave(Status.SseUnavailable));
+  }
+  /** Host address (i32) of a vector register operand. */
+  vectorHost(which: 'dst' | 'src'): Value { return add(this.cpu, this.slot(which)); }
+  /** Host address of the last operand, register or memory of `bits`; a memory operand must be aligned to its size if `aligned`. */
+  vectorSource(bits: number, aligned: boolean): Value {
+    if (!this.spec.form.includes('m')) return this.let(this.vectorHost('src'));
+    this.checkAlignment(bits, aligned);
+    return this.translate(this.linearAddress(), bits, 0);
+  }
+  /** Host address for writing a memory operand. */
+  vectorDestination(bits: number, aligned: boolean): Value {
+    this.checkAlignment(bits, aligned);
+    return this.translate(this.linearAddress(), bits, SlowFlag.Write);
+  }
+  private checkAlignment(bits: number, aligned: boolean): void {
+    if (aligned) this.f.if(and(wrap(this.linearAddress()), c32(bits / 8 - 1)), () => this.leave(Status.Misaligned));
+  }
+
   // ---- stack ----
   /** Linear address of the stack slot at `offset` (an i64 already masked), with SS checks outside 64-bit mode. */
   private stackLinear(offset: Value, size: number, write: boolean): Value {

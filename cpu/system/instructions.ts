@@ -2,11 +2,13 @@
 import { X87_INSTRUCTIONS } from '../fpu/x87';
 import { SSE_FLOAT_INSTRUCTIONS } from '../fpu/sse-float';
 import { STRING_INSTRUCTIONS } from '../string';
+import { MOFFS } from './moffs';
 import { CONTROL_INSTRUCTIONS } from './control-instructions';
 import { TRANSFER_INSTRUCTIONS } from './transfer-instructions';
 import type { SystemInstructions } from './table';
 
 export const SYSTEM_INSTRUCTIONS: SystemInstructions = {
+  ...MOFFS,
   ...STRING_INSTRUCTIONS,
   ...CONTROL_INSTRUCTIONS,
   ...TRANSFER_INSTRUCTIONS,

@@ -22,23 +22,7 @@ start32:
     cli
     cld
     mov %ebx, %esi
-    call build_tables
-    mov $CR4_VALUE, %eax
-    mov %eax, %cr4
-    mov $pml4, %eax
-    mov %eax, %cr3
-    mov $EFER, %ecx
-    rdmsr
-    or $EFER_LME, %eax
-    wrmsr
-    mov $CR0_VALUE, %eax
-    mov %eax, %cr0
-    lgdt gdtr
-    ljmp $0x08, $start_common
-
-/* PML4 -> PDPT -> four page directories of 2 MiB pages. Needs a stack: the loader may not have given one. */
-build_tables:
-    pop %ebp
+    /* PML4 -> PDPT -> four page directories of 2 MiB pages. There is no stack yet. */
     movl $pdpt + TABLE, pml4
     mov $pdpt, %edi
     mov $directories + TABLE, %eax
@@ -56,7 +40,18 @@ build_tables:
     add $0x200000, %eax
     add $8, %edi
     loop 1b
-    jmp *%ebp
+    mov $CR4_VALUE, %eax
+    mov %eax, %cr4
+    mov $pml4, %eax
+    mov %eax, %cr3
+    mov $EFER, %ecx
+    rdmsr
+    or $EFER_LME, %eax
+    wrmsr
+    mov $CR0_VALUE, %eax
+    mov %eax, %cr0
+    lgdt gdtr
+    ljmp $0x08, $start_common
 
     .code64
     .globl start64
