@@ -3,7 +3,7 @@
  * one way in which a fault or VM exit unwinds out of TypeScript slow paths.
  */
 import type { PhysicalMemory } from '../memory/physical-memory';
-import { CPU_BLOCKS, CPU_BLOCK_SIZE, R, S, seg, gprOffset, xmmOffset } from './layout';
+import { CPU_BLOCKS, CPU_BLOCK_SIZE, R, S, SimdState, seg, gprOffset, xmmOffset } from './layout';
 import { NO_REGISTER, RIP_BASE, Segment, type CodeSize, type Insn } from './decoder/insn';
 import { EventType, Sensitive, type CpuEvent, type CpuProfile, type EntropySource, type InterruptController, type Interception, type NestedTranslation, type PortSpace } from './interfaces';
 import { arithmeticFlags, setArithmeticFlags, ARITHMETIC_FLAGS } from './flags';
@@ -235,6 +235,7 @@ export class Cpu {
     this.set64(R.CODE_BASE, this.codeSize === 64 ? 0n : this.segmentBase(Segment.CS));
     this.set64(R.STACK_MASK, this.codeSize === 64 ? MASK64 : (this.segmentAccess(Segment.SS) & 0x4000) !== 0 ? 0xffff_ffffn : 0xffffn);
     for (let s = 0; s < 6; s++) rangesOf(this, s);
+    updateSimdState(this);
     this.mmu.contextChanged();
   }
 
@@ -282,4 +283,20 @@ export class Cpu {
     if (i.form[which] === 'm') this.writeLinear(this.linearOf(i, size / 8, true), size / 8, BigInt.asUintN(size, value));
     else this.setGprSized(which === 0 ? i.dst : i.src, size, value);
   }
+}
+
+/** Re-derives R.SIMD_STATE: to be called whenever CR0.EM, CR0.TS or CR4.OSFXSR may have changed. */
+export function updateSimdState(cpu: Cpu): void {
+  const noMmx = (cpu.cr0 & (Cr0.EM | Cr0.TS)) !== 0 ? SimdState.NO_MMX : 0;
+  const noSse = (cpu.cr4 & Cr4.OSFXSR) === 0 ? SimdState.NO_SSE : 0;
+  cpu.set32(R.SIMD_STATE, noMmx | noSse);
+}
+
+/**
+ * The exception of an SSE instruction that R.SIMD_STATE stopped, or of an MMX instruction that it or a pending x87 exception stopped:
+ * SDM volume 2, "Exceptions and Faults" of the instruction classes without VEX.
+ */
+export function simdVector(cpu: Cpu, mmx: boolean): number {
+  if ((cpu.cr0 & Cr0.EM) !== 0 || (!mmx && (cpu.cr4 & Cr4.OSFXSR) === 0)) return Vector.UD;
+  return (cpu.cr0 & Cr0.TS) !== 0 ? Vector.NM : Vector.MF;
 }

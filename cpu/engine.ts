@@ -8,7 +8,7 @@
 import { codeBreakpoint, codeBreakpointsArmed } from './debug';
 import { CodeCache } from './code-cache';
 import type { PhysicalMemory } from '../memory/physical-memory';
-import { Activity, Flag, UNWIND, Vector, type Cpu } from './cpu';
+import { Activity, Flag, UNWIND, Vector, simdVector, type Cpu } from './cpu';
 import { decode } from './decoder/decode';
 import { Segment, type Insn } from './decoder/insn';
 import { deliverEvent } from './exceptions';

@@ -93,6 +93,9 @@ export const R = {
   /** TSC offset of VMX / SVM guest mode, 0 in root mode. */
   GUEST_TSC_OFFSET: 0x238,
 
+  /** Derived from CR0 and CR4 by updateSimdState(): 0 = SSE and MMX instructions may run, else SimdState bits. 32 bits. */
+  SIMD_STATE: 0x240,
+
   // floating point
   MXCSR: 0x280,
   FCW: 0x284,
@@ -149,6 +152,9 @@ export const S = {
   WRITE_LOW: 40,
   WRITE_HIGH: 48,
 } as const;
+
+/** Why SIMD instructions may not run (R.SIMD_STATE): any bit stops SSE, NO_MMX stops MMX. */
+export const SimdState = { NO_SSE: 1, NO_MMX: 2 } as const;
 
 /** Offset of item `item` (S.*) of segment register `segment`. */
 export const seg = (segment: number, item: number): number => R.SEGMENTS + segment * SEGMENT_STRIDE + item;

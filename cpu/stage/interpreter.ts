@@ -178,7 +178,8 @@ export class Interpreter {
 
   private buildDefinition(d: Definition, handler: (spec: Specialisation, body: (e: InterpreterStage) => void) => number): void {
     this.definitions.set(d.op, d);
-    const set = new HandlerSet();
+    // One mnemonic may have several definitions (MMX and SSE forms).
+    const set = this.sets.get(d.op) ?? new HandlerSet();
     this.sets.set(d.op, set);
     const build = (spec: Specialisation): number =>
       handler(spec, (e) => {
@@ -191,7 +192,7 @@ export class Interpreter {
       });
     for (const size of d.sizes) {
       for (const sourceSize of d.sourceSizes ?? [size]) {
-        if (d.sourceSizes && sourceSize > size) continue;
+        if (d.sourceSizes && sourceSize > size && !d.narrows) continue;
         for (const form of d.forms) {
           for (const legacy of d.usesStack ? [false, true] : [false]) {
             const spec = { op: d.op, size, sourceSize, form, cc: 0, legacy };

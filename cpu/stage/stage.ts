@@ -108,6 +108,8 @@ export abstract class Stage {
     else if (size === 16) f.store16(host, v, offset);
     else f.store8(host, v, offset);
   }
+  /** Host address of a register operand. */
+  registerHost(which: 'dst' | 'src'): Value { return this.at(this.slot(which)); }
   readRegister(which: 'dst' | 'src', size: number): Value { return this.loadSized(this.at(this.slot(which)), size); }
   /** A general register by number, 64 bits. */
   gpr(n: number): Value { return load64(this.cpu, R.GPR + n * 8); }

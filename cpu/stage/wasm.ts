@@ -133,6 +133,9 @@ export const load8u = load(0x2d, I32);
 export const load16s = load(0x2e, I32);
 export const load16u = load(0x2f, I32);
 export const load128 = load(Op.SimdPrefix + 0x00, V128);
+/** 32 or 64 bits into the lowest lane, zeros above. */
+export const load32Zero = load(Op.SimdPrefix + 0x5c, V128);
+export const load64Zero = load(Op.SimdPrefix + 0x5d, V128);
 
 /** A SIMD operator by its number in the specification's vector instruction table. */
 export const simd = (opcode: number, type: ValueType, operands: readonly Value[], lanes?: readonly number[]): Value => ({ op: Op.SimdPrefix + opcode, type, operands, lanes });
