@@ -14,7 +14,8 @@ export const EXIT_CODES = {
 export type FixedOutcome = keyof typeof EXIT_CODES;
 
 /** Why a run ended. An isa-debug-exit brings its own status, (value << 1) | 1. */
-export type RunOutcome = { readonly kind: FixedOutcome; readonly explanation: string } | { readonly kind: 'debug-exit'; readonly status: number; readonly explanation: string };
+export type RunOutcome =
+  { readonly kind: FixedOutcome; readonly explanation: string } | { readonly kind: 'debug-exit'; readonly status: number; readonly explanation: string };
 
 export function exitCode(outcome: RunOutcome): number {
   return outcome.kind === 'debug-exit' ? outcome.status & 0xff : EXIT_CODES[outcome.kind].code;

@@ -69,7 +69,10 @@ function platformOptions(spec: GuestSpec, end: (outcome: RunOutcome) => void): P
   return {
     memoryBytes: spec.memoryBytes,
     serialOutput: spec.serialOutput,
-    debugExit: spec.debugExit === undefined ? undefined : { iobase: spec.debugExit, exit: (status) => end({ kind: 'debug-exit', status, explanation: `isa-debug-exit, status ${status}` }) },
+    debugExit:
+      spec.debugExit === undefined
+        ? undefined
+        : { iobase: spec.debugExit, exit: (status) => end({ kind: 'debug-exit', status, explanation: `isa-debug-exit, status ${status}` }) },
     rtcStart: spec.rtcStart,
     powerOff: () => end({ kind: 'power-off', explanation: 'ACPI power-off' }),
     reset: (kind) => end({ kind: 'reset', explanation: `the guest asked for a reset (${kind})` }),
@@ -178,7 +181,9 @@ class HostedRunner extends MachineRunner {
       case 'idle':
         return { kind: stop.kind };
       case 'ended':
-        return this.ended(stop.because === 'debug-exit' ? { kind: 'internal', explanation: stop.explanation } : { kind: stop.because, explanation: stop.explanation });
+        return this.ended(
+          stop.because === 'debug-exit' ? { kind: 'internal', explanation: stop.explanation } : { kind: stop.because, explanation: stop.explanation },
+        );
       case 'stopped':
         return this.ended({ kind: 'internal', explanation: 'the virtual machine stopped unexpectedly' });
     }

@@ -44,7 +44,11 @@ export function createProgram(io: Io, createRunner: CreateRunner, finish: (code:
   const program = new Command('vmexit')
     .description('A hardware-assisted hypervisor, and the x86-64 machine with VT-x under it')
     .exitOverride()
-    .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: (text) => void io.stderr.write(text), outputError: (text, write) => write(text.replace(/^error: /, 'vmexit: ')) });
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, 'vmexit: ')),
+    });
   addRunCommand(program, io, createRunner, finish);
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;

@@ -110,7 +110,16 @@ function report(options: RunOptions, io: Io, runner: GuestRunner, outcome: RunOu
   const stats = runner.stats();
   if (options.json) {
     const { instructions, ticks, rows } = stats;
-    const result = { outcome: outcome.kind, status: exitCode(outcome), explanation: outcome.explanation, instructions, ticks, wallSeconds: seconds, exits: rows, console: console.text?.() };
+    const result = {
+      outcome: outcome.kind,
+      status: exitCode(outcome),
+      explanation: outcome.explanation,
+      instructions,
+      ticks,
+      wallSeconds: seconds,
+      exits: rows,
+      console: console.text?.(),
+    };
     io.stdout.write(`${JSON.stringify(result)}\n`);
     return;
   }

@@ -59,5 +59,7 @@ export function checkRunOptions(raw: unknown): RunOptions {
   const result = RunOptionsSchema.safeParse(raw);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  throw new UserError(issue.code === 'custom' || issue.path.length === 0 || /^--/.test(issue.message) ? issue.message : `${issue.path.join('.')}: ${issue.message}`);
+  throw new UserError(
+    issue.code === 'custom' || issue.path.length === 0 || /^--/.test(issue.message) ? issue.message : `${issue.path.join('.')}: ${issue.message}`,
+  );
 }

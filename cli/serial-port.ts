@@ -54,7 +54,7 @@ export function fileSerial(path: string): SerialPort {
   }
   return new BufferedOutput(
     (bytes) => {
-      for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
+      for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done);
     },
     () => closeSync(file),
   );

@@ -11,12 +11,14 @@ export interface TypeStep {
 }
 
 const ARROW = /(^|\s)->\s?/;
+/** `# -> reboot\n` is no comment: # is a prompt there. */
+const COMMENT = /^#(?!\s*->)/;
 const ESCAPES: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, e: 27, 0: 0, '\\': 92, s: 32 };
 
 function unescape(text: string, line: number): Uint8Array {
   const encoder = new TextEncoder();
   const bytes: number[] = [];
-  for (let i = 0; i < text.length; ) {
+  for (let i = 0; i < text.length;) {
     if (text[i] !== '\\') {
       const character = String.fromCodePoint(text.codePointAt(i)!);
       bytes.push(...encoder.encode(character));
@@ -36,11 +38,11 @@ function unescape(text: string, line: number): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** Blank lines and lines that begin with # are skipped. Nothing before the arrow: typed at once. Throws UserError. */
+/** Blank lines and comments are skipped. Nothing before the arrow: typed at once. Throws UserError. */
 export function parseTypeScript(text: string): TypeStep[] {
   const steps: TypeStep[] = [];
   text.split(/\r?\n/).forEach((raw, i) => {
-    if (raw.trim() === '' || raw.startsWith('#')) return;
+    if (raw.trim() === '' || COMMENT.test(raw)) return;
     const arrow = ARROW.exec(raw);
     if (!arrow) throw new UserError(`--type: line ${i + 1} has no arrow: "${raw}"; write: expected text -> bytes to type\\n`);
     steps.push({ expect: unescape(raw.slice(0, arrow.index), i + 1), send: unescape(raw.slice(arrow.index + arrow[0].length), i + 1), line: i + 1 });

@@ -14,7 +14,7 @@ const REASONS: Readonly<Record<string, string>> = {
 
 /** Turns an error of the operating system into a message about a file the user named. */
 export function fileError(error: unknown, action: string, path: string): UserError {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  const reason = REASONS[code] ?? (error instanceof Error ? error.message : String(error));
+  const { code = '', message = String(error) } = error as { readonly code?: string; readonly message?: string };
+  const reason = REASONS[code] ?? message;
   return new UserError(`cannot ${action} ${path}: ${reason}`);
 }

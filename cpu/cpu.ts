@@ -3,28 +3,15 @@
  * one way in which a fault or VM exit unwinds out of TypeScript slow paths.
  */
 import type { PhysicalMemory } from '../memory/physical-memory';
-import { CPU_BLOCKS, CPU_BLOCK_SIZE, R, S, SimdState, seg, gprOffset, xmmOffset } from './layout';
+import { CPU_BLOCKS, CPU_BLOCK_SIZE, R, S, seg, gprOffset, xmmOffset } from './layout';
 import { NO_REGISTER, RIP_BASE, Segment, type CodeSize, type Insn } from './decoder/insn';
-import { EventType, Sensitive, type CpuEvent, type CpuProfile, type EntropySource, type InterruptController, type Interception, type NestedTranslation, type PortSpace } from './interfaces';
+import { EventType, type Sensitive, type CpuEvent, type CpuProfile, type EntropySource, type InterruptController, type Interception, type NestedTranslation, type PortSpace } from './interfaces';
 import { arithmeticFlags, setArithmeticFlags, ARITHMETIC_FLAGS } from './flags';
 import { Mmu, Access } from './mmu';
 import { rangesOf } from './segment-ranges';
+import { Activity, Cr0, Cr4, Efer, Flag, UNWIND, Vector } from './registers';
 
-export const Vector = { DE: 0, DB: 1, NMI: 2, BP: 3, OF: 4, BR: 5, UD: 6, NM: 7, DF: 8, TS: 10, NP: 11, SS: 12, GP: 13, PF: 14, MF: 16, AC: 17, MC: 18, XM: 19, VE: 20, CP: 21 } as const;
-
-export const Flag = { CF: 1, PF: 4, AF: 0x10, ZF: 0x40, SF: 0x80, TF: 0x100, IF: 0x200, DF: 0x400, OF: 0x800, IOPL: 0x3000, NT: 0x4000, RF: 0x1_0000, VM: 0x2_0000, AC: 0x4_0000, VIF: 0x8_0000, VIP: 0x10_0000, ID: 0x20_0000 } as const;
-export const Cr0 = { PE: 1, MP: 2, EM: 4, TS: 8, ET: 0x10, NE: 0x20, WP: 0x1_0000, AM: 0x4_0000, NW: 0x2000_0000, CD: 0x4000_0000, PG: 0x8000_0000 } as const;
-export const Cr4 = { VME: 1, PVI: 2, TSD: 4, DE: 8, PSE: 0x10, PAE: 0x20, MCE: 0x40, PGE: 0x80, PCE: 0x100, OSFXSR: 0x200, OSXMMEXCPT: 0x400, UMIP: 0x800, LA57: 0x1000, VMXE: 0x2000, SMXE: 0x4000, FSGSBASE: 0x1_0000, PCIDE: 0x2_0000, OSXSAVE: 0x4_0000, SMEP: 0x10_0000, SMAP: 0x20_0000, PKE: 0x40_0000, CET: 0x80_0000 } as const;
-export const Efer = { SCE: 1, LME: 0x100, LMA: 0x400, NXE: 0x800, SVME: 0x1000, LMSLE: 0x2000, FFXSR: 0x4000 } as const;
-
-/** What a processor does when it is not executing. Values as in the VMCS activity-state field. */
-export enum Activity { Active = 0, Halted = 1, Shutdown = 2, WaitForSipi = 3 }
-
-/**
- * Thrown (this one object, preallocated) to unwind TypeScript slow paths out of an instruction: `cpu.fault` holds the exception
- * to deliver, or a VM exit has already replaced the state. Caught where compiled code calls TypeScript.
- */
-export const UNWIND: { readonly unwind: true } = Object.freeze({ unwind: true as const });
+export { Activity, Cr0, Cr4, Efer, Flag, UNWIND, Vector } from './registers';
 
 const MASK64 = (1n << 64n) - 1n;
 
@@ -235,7 +222,6 @@ export class Cpu {
     this.set64(R.CODE_BASE, this.codeSize === 64 ? 0n : this.segmentBase(Segment.CS));
     this.set64(R.STACK_MASK, this.codeSize === 64 ? MASK64 : (this.segmentAccess(Segment.SS) & 0x4000) !== 0 ? 0xffff_ffffn : 0xffffn);
     for (let s = 0; s < 6; s++) rangesOf(this, s);
-    updateSimdState(this);
     this.mmu.contextChanged();
   }
 
@@ -285,18 +271,17 @@ export class Cpu {
   }
 }
 
-/** Re-derives R.SIMD_STATE: to be called whenever CR0.EM, CR0.TS or CR4.OSFXSR may have changed. */
+/**
+ * Re-derives R.SSE_STATE: to be called whenever CR0.EM, CR0.TS or CR4.OSFXSR may have changed. modeChanged(), and through it or
+ * mmu.contextChanged() every switch of context, does so.
+ */
 export function updateSimdState(cpu: Cpu): void {
-  const noMmx = (cpu.cr0 & (Cr0.EM | Cr0.TS)) !== 0 ? SimdState.NO_MMX : 0;
-  const noSse = (cpu.cr4 & Cr4.OSFXSR) === 0 ? SimdState.NO_SSE : 0;
-  cpu.set32(R.SIMD_STATE, noMmx | noSse);
+  const cr0 = cpu.cr0;
+  cpu.set32(R.SSE_STATE, (cr0 & Cr0.EM) !== 0 || (cpu.cr4 & Cr4.OSFXSR) === 0 ? 1 : (cr0 & Cr0.TS) !== 0 ? 2 : 0);
 }
 
-/**
- * The exception of an SSE instruction that R.SIMD_STATE stopped, or of an MMX instruction that it or a pending x87 exception stopped:
- * SDM volume 2, "Exceptions and Faults" of the instruction classes without VEX.
- */
-export function simdVector(cpu: Cpu, mmx: boolean): number {
-  if ((cpu.cr0 & Cr0.EM) !== 0 || (!mmx && (cpu.cr4 & Cr4.OSFXSR) === 0)) return Vector.UD;
+/** The exception of an MMX instruction that may not execute: SDM volume 3, "Emulation of the MMX Instruction Set" and the sections after it. */
+export function mmxVector(cpu: Cpu): number {
+  if ((cpu.cr0 & Cr0.EM) !== 0) return Vector.UD;
   return (cpu.cr0 & Cr0.TS) !== 0 ? Vector.NM : Vector.MF;
 }

@@ -8,7 +8,7 @@
 import { codeBreakpoint, codeBreakpointsArmed } from './debug';
 import { CodeCache } from './code-cache';
 import type { PhysicalMemory } from '../memory/physical-memory';
-import { Activity, Flag, UNWIND, Vector, simdVector, type Cpu } from './cpu';
+import { Activity, Flag, UNWIND, Vector, mmxVector, type Cpu } from './cpu';
 import { decode } from './decoder/decode';
 import { Segment, type Insn } from './decoder/insn';
 import { deliverEvent } from './exceptions';
@@ -212,13 +212,19 @@ export class Engine {
     const record = cpu.u32[this.state + R.EXIT_RECORD / 4];
     if (status !== Status.Unwound) {
       this.currentRecord = record;
-      const segment = this.code.segmentOf(record);
-      const sse = cpu.get32(R.SSE_STATE) === 2 ? Vector.NM : Vector.UD;
-      const stack = status === Status.SegmentFault && (segment < 0 || segment === R.SEGMENTS + Segment.SS * SEGMENT_STRIDE);
-      const vector = status === Status.DivideError ? Vector.DE : status === Status.SseUnavailable ? sse : stack ? Vector.SS : Vector.GP;
+      const vector = this.vectorOf(status, record);
       cpu.fault = { vector, type: EventType.HardwareException, errorCode: vector === Vector.GP || vector === Vector.SS ? 0 : undefined, payload: 0n, length: 0 };
     }
     this.materialize();
+  }
+
+  private vectorOf(status: Status, record: number): number {
+    if (status === Status.DivideError) return Vector.DE;
+    if (status === Status.SseUnavailable) return this.cpu.get32(R.SSE_STATE) === 2 ? Vector.NM : Vector.UD;
+    if (status === Status.MmxUnavailable) return mmxVector(this.cpu);
+    const segment = this.code.segmentOf(record);
+    const stack = status === Status.SegmentFault && (segment < 0 || segment === R.SEGMENTS + Segment.SS * SEGMENT_STRIDE);
+    return stack ? Vector.SS : Vector.GP;
   }
 
   /** After an instruction (or a fetch) that did not complete: a slow step, the delivery of its fault, or nothing (VM exit). */

@@ -40,7 +40,7 @@ export const R = {
   CPL: 0x0f4,
   /** Base that code offsets are relative to: CS.base, 0 in 64-bit mode. */
   CODE_BASE: 0x0f8,
-  /** What an SSE instruction does first: 0 nothing, 1 raises #UD (CR0.EM, no CR4.OSFXSR), 2 raises #NM (CR0.TS). Derived: mmu.contextChanged(). */
+  /** What an SSE instruction does first: 0 nothing, 1 raises #UD (CR0.EM, no CR4.OSFXSR), 2 raises #NM (CR0.TS). Derived: updateSimdState(). */
   SSE_STATE: 0x1240,
 
   // control registers
@@ -92,9 +92,6 @@ export const R = {
   FEATURE_CONTROL: 0x230,
   /** TSC offset of VMX / SVM guest mode, 0 in root mode. */
   GUEST_TSC_OFFSET: 0x238,
-
-  /** Derived from CR0 and CR4 by updateSimdState(): 0 = SSE and MMX instructions may run, else SimdState bits. 32 bits. */
-  SIMD_STATE: 0x240,
 
   // floating point
   MXCSR: 0x280,
@@ -152,9 +149,6 @@ export const S = {
   WRITE_LOW: 40,
   WRITE_HIGH: 48,
 } as const;
-
-/** Why SIMD instructions may not run (R.SIMD_STATE): any bit stops SSE, NO_MMX stops MMX. */
-export const SimdState = { NO_SSE: 1, NO_MMX: 2 } as const;
 
 /** Offset of item `item` (S.*) of segment register `segment`. */
 export const seg = (segment: number, item: number): number => R.SEGMENTS + segment * SEGMENT_STRIDE + item;

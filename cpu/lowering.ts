@@ -42,7 +42,7 @@ export class Lowering {
     else if (op === 'CMOVCC' || op === 'SETCC') handler = this.interpreter.handler(op, `${form}${insn.cc}`, insn.size, insn.ssize, legacy);
     else if (op === 'LOOP' || op === 'LOOPE' || op === 'LOOPNE' || op === 'JCXZ') handler = this.interpreter.handler(op, 'j', insn.addressSize, insn.addressSize, legacy);
     else handler = this.interpreter.handler(op, form.replace('o', 'm'), insn.size, insn.ssize, legacy);
-    if (handler === 0 || this.farOffset(insn)) return this.system(at, insn, offset, scratch);
+    if (handler === 0 || this.farOffset(insn) || this.missing(op)) return this.system(at, insn, offset, scratch);
 
     const definition = this.interpreter.definition(op)!;
     this.endsBlock = definition.endsBlock === true;
@@ -87,6 +87,12 @@ export class Lowering {
     if (op === 'TZCNT' && !this.feature('bmi1')) return 'BSF';
     if (op === 'LZCNT' && !this.feature('abm')) return 'BSR';
     return NO_OPERATION.has(op) ? 'NOP' : op;
+  }
+
+  /** The profile lacks the feature that brings the instruction. */
+  private missing(op: string): boolean {
+    const feature = this.interpreter.definition(op)?.feature;
+    return feature !== undefined && !this.feature(feature);
   }
 
   /** A 64-bit moffs that a signed 32-bit displacement cannot hold. */
@@ -134,7 +140,7 @@ export class Lowering {
     u16[(record + Rec.NEXT) >>> 1] = next;
     i32[(record + Rec.DISPLACEMENT) >>> 2] = displacement;
     i32[(record + Rec.IMMEDIATE) >>> 2] = insn.addressSize === 64 && !this.lowOffset(insn) ? R.MASK64 : insn.addressSize === 32 ? R.MASK32 : R.MASK16;
-    i32[(record + Rec.IMMEDIATE + 4) >>> 2] = (op === 'MOVZX' || op === 'MOVSX' ? insn.ssize : insn.size) / 8 - 1;
+    i32[(record + Rec.IMMEDIATE + 4) >>> 2] = (form[1] === 'm' ? insn.ssize : insn.size) / 8 - 1;
     i32[(record + Rec.LINK) >>> 2] = 0;
   }
 

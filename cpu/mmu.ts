@@ -6,7 +6,8 @@
  * context means giving it fresh ids, so VM exits and CR3 switches cost no sweep.
  */
 import { PAGE_SIZE, FrameFlag, RAM_BASE } from '../memory/physical-memory';
-import { Cr0, Cr4, Efer, Flag, Vector, type Cpu } from './cpu';
+import type { Cpu } from './cpu';
+import { Cr0, Cr4, Efer, Flag, Vector, updateSimdState } from './registers';
 import { NestedAccess } from './interfaces';
 import { JUMP_CACHE, JUMP_CACHE_BITS, R, T, TLB, TLB_BITS, TLB_ENTRY, TLB_VICTIM } from './layout';
 
@@ -104,8 +105,7 @@ export class Mmu {
     const context = cpu.get32(R.CPL) === 3 ? pair.user : pair.supervisor;
     cpu.set32(R.CONTEXT, context);
     // Everything that switches contexts, VM entries and exits too, comes through here.
-    const cr0 = cpu.cr0;
-    cpu.set32(R.SSE_STATE, (cr0 & Cr0.EM) !== 0 || (cpu.cr4 & Cr4.OSFXSR) === 0 ? 1 : (cr0 & Cr0.TS) !== 0 ? 2 : 0);
+    updateSimdState(cpu);
     const mode = cpu.codeSize === 64 ? 2 : cpu.codeSize === 32 ? 1 : 0;
     cpu.set32(R.JUMP_KEY + 4, ((context << 16) | (mode << 28)) >>> 0);
   }

@@ -28,7 +28,21 @@ const COMPILE = [
 ]; // prettier-ignore
 /** Files that are about floating point. */
 const FLOATING = /float\.c$/;
-const LINK = ['-m', 'elf_x86_64', '-static', '-nostdlib', '--build-id=none', '-z', 'noexecstack', '-z', 'max-page-size=4096', '--no-warn-rwx-segments', '-s', '-T', 'common/guest.ld'];
+const LINK = [
+  '-m',
+  'elf_x86_64',
+  '-static',
+  '-nostdlib',
+  '--build-id=none',
+  '-z',
+  'noexecstack',
+  '-z',
+  'max-page-size=4096',
+  '--no-warn-rwx-segments',
+  '-s',
+  '-T',
+  'common/guest.ld',
+];
 
 const BUNDLED = join(__dirname, 'bundled');
 const imagePath = (name: string): string => join(BUNDLED, name, `${name}.elf`);
@@ -37,7 +51,9 @@ function build(guest: Guest, directory: string): Buffer {
   const run = (command: string, args: readonly string[]): void => void execFileSync(command, args, { cwd: BUNDLED, stdio: ['ignore', 'inherit', 'inherit'] });
   const objects = [...COMMON, ...guest.sources].map((source) => {
     const object = join(directory, `${source.replace(/[/.]/g, '-')}.o`);
-    const flags = FLOATING.test(source) ? [...COMPILE.filter((f) => f !== '-mgeneral-regs-only'), '-msse2', '-mfpmath=sse', '-ffp-contract=off', '-fno-tree-vectorize'] : COMPILE;
+    const flags = FLOATING.test(source)
+      ? [...COMPILE.filter((f) => f !== '-mgeneral-regs-only'), '-msse2', '-mfpmath=sse', '-ffp-contract=off', '-fno-tree-vectorize']
+      : COMPILE;
     run('gcc', [...flags, '-c', source, '-o', object]);
     return object;
   });

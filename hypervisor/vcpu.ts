@@ -4,7 +4,7 @@
 import type { Cpu } from '../cpu/cpu';
 import type { InterruptController, PortSpace } from '../cpu/interfaces';
 import type { Scheduler } from '../devices/bus';
-import { Emulator } from './emulator';
+import { type Emulator } from './emulator';
 import type { Exit, Outcome, RawExit, StopReason } from './exit';
 import { retry } from './exit';
 import type { GuestMemory } from './guest-memory';

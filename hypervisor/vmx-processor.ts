@@ -8,7 +8,7 @@ import { R, S, SEGMENT_STRIDE, seg } from '../cpu/layout';
 import type { EntryState } from '../guests/boot/entry-state';
 import { explain, violations } from '../vmx/entry/check';
 import { ALL_CHECKS } from '../vmx/entry/groups';
-import { ExitReason, exitReasonName } from '../vmx/exit/reason';
+import { type ExitReason, exitReasonName } from '../vmx/exit/reason';
 import { EntryControl, ExitControl, Interruptibility, Interruption, PinBased, Primary, Secondary } from '../vmx/controls';
 import { VMCS, type FieldName } from '../vmx/vmcs/fields';
 import type { Vmx } from '../vmx/vmx';

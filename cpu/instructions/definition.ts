@@ -8,9 +8,7 @@ export interface Definition {
   readonly forms: readonly string[];
   /** Source sizes narrower than the operand size (MOVZX, MOVSX); absent: the operand size. */
   readonly sourceSizes?: readonly OperandSize[];
-  /** `sourceSizes` may be wider than the operand size (PMOVMSKB). */
-  readonly narrows?: boolean;
-  /** CPUID feature without which it is #UD, where that is not left to CR4.OSFXSR. */
+  /** CPUID feature without which it is #UD, where CR4.OSFXSR does not take care of that. */
   readonly feature?: string;
   readonly semantics: (e: Stage) => void;
   /** What kind of lazy flags it always leaves, so that a condition later in the block can be specialised. */

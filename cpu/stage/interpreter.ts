@@ -192,7 +192,7 @@ export class Interpreter {
       });
     for (const size of d.sizes) {
       for (const sourceSize of d.sourceSizes ?? [size]) {
-        if (d.sourceSizes && sourceSize > size && !d.narrows) continue;
+        if (d.sourceSizes && sourceSize > size) continue;
         for (const form of d.forms) {
           for (const legacy of d.usesStack ? [false, true] : [false]) {
             const spec = { op: d.op, size, sourceSize, form, cc: 0, legacy };

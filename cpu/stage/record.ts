@@ -45,14 +45,10 @@ export enum Status {
   SegmentFault = 6,
   /** A TypeScript handler completed its instruction and wants the step loop to look around; R.RIP is where to go on. */
   Attention = 7,
-  /** SSE may not be used at EXIT_RECORD (R.SIMD_STATE): #UD or #NM. */
-  SseFault = 8,
-  /** MMX may not be used at EXIT_RECORD, or an x87 exception is pending: #UD, #NM or #MF. */
-  MmxFault = 9,
-  /** The 16-byte operand of EXIT_RECORD is not aligned: #GP(0). */
-  AlignmentFault = 10,
   /** R.SSE_STATE does not let EXIT_RECORD execute: #UD or #NM. */
   SseUnavailable = 8,
   /** A 128-bit memory operand of EXIT_RECORD is not aligned: #GP(0). */
   Misaligned = 9,
+  /** MMX may not be used at EXIT_RECORD, or an x87 exception is pending: #UD, #NM or #MF. */
+  MmxUnavailable = 10,
 }

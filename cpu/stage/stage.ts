@@ -11,7 +11,7 @@ import { Segment } from '../decoder/insn';
 import { FlagKind, INVERT_SF, type FlagKindName } from '../flags';
 import { SlowFlag } from '../mmu';
 import { Status } from './record';
-import { Fn, I32, I64, add, and, c32, c64, call, eq, eqz, geu, gtu, les, load128, load16u, load32, load64, load8u, lts, ltu, ne, or, popcnt, sext, sext16, sext8, shl, shr, sub, wrap, xor, zext, type Value } from './wasm';
+import { type Fn, I32, I64, add, and, c32, c64, call, eq, eqz, geu, gtu, les, load128, load16u, load32, load64, load8u, lts, ltu, ne, or, popcnt, sext, sext16, sext8, shl, shr, sub, wrap, xor, zext, type Value } from './wasm';
 
 export type OperandSize = 8 | 16 | 32 | 64 | 128;
 
@@ -108,8 +108,6 @@ export abstract class Stage {
     else if (size === 16) f.store16(host, v, offset);
     else f.store8(host, v, offset);
   }
-  /** Host address of a register operand. */
-  registerHost(which: 'dst' | 'src'): Value { return this.at(this.slot(which)); }
   readRegister(which: 'dst' | 'src', size: number): Value { return this.loadSized(this.at(this.slot(which)), size); }
   /** A general register by number, 64 bits. */
   gpr(n: number): Value { return load64(this.cpu, R.GPR + n * 8); }

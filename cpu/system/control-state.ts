@@ -3,7 +3,7 @@
  * the consequences for mode and cached translations. set* load a value as it is (VM entry and exit make their own checks);
  * write* are the checked loads of instructions, which raise #GP(0) before anything changed.
  */
-import { Cr0, Cr4, Efer, type Cpu } from '../cpu';
+import { Cr0, Cr4, Efer, updateSimdState, type Cpu } from '../cpu';
 import { Segment } from '../decoder/insn';
 import type { CpuProfile } from '../interfaces';
 import { R } from '../layout';
@@ -100,6 +100,7 @@ export function setCr0(cpu: Cpu, value: number): void {
     const efer = cpu.efer;
     if ((efer & Efer.LME) !== 0) cpu.set32(R.EFER, (cr0 & Cr0.PG) !== 0 ? efer | Efer.LMA : efer & ~Efer.LMA);
   }
+  updateSimdState(cpu);
   if ((changed & CR0_TRANSLATION) !== 0) cpu.mmu.flushAll();
   if ((changed & (Cr0.PE | Cr0.PG)) !== 0) cpu.modeChanged();
 }
@@ -161,6 +162,7 @@ export function writeCr3(cpu: Cpu, low: number, high: number): void {
 export function setCr4(cpu: Cpu, value: number): void {
   const changed = cpu.cr4 ^ value;
   cpu.set32(R.CR4, value);
+  updateSimdState(cpu);
   if ((changed & CR4_TRANSLATION) !== 0) cpu.mmu.flushAll();
 }
 

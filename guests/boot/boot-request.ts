@@ -38,4 +38,3 @@ export interface BootPlan {
   /** One line for people. */
   readonly description: string;
 }
-

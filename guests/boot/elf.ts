@@ -67,8 +67,22 @@ export function readElf(image: Uint8Array): ElfFile {
     const kind = r.u32(at, name);
     if (kind !== PT_LOAD && kind !== PT_NOTE) continue;
     const segment: ElfSegment = wide
-      ? { type: kind, offset: r.u64(at + 8, name), virtual: r.u64Any(at + 16, name), physical: r.u64(at + 24, name), fileSize: r.u64(at + 32, name), memorySize: r.u64(at + 40, name) }
-      : { type: kind, offset: r.u32(at + 4, name), virtual: BigInt(r.u32(at + 8, name)), physical: r.u32(at + 12, name), fileSize: r.u32(at + 16, name), memorySize: r.u32(at + 20, name) };
+      ? {
+          type: kind,
+          offset: r.u64(at + 8, name),
+          virtual: r.u64Any(at + 16, name),
+          physical: r.u64(at + 24, name),
+          fileSize: r.u64(at + 32, name),
+          memorySize: r.u64(at + 40, name),
+        }
+      : {
+          type: kind,
+          offset: r.u32(at + 4, name),
+          virtual: BigInt(r.u32(at + 8, name)),
+          physical: r.u32(at + 12, name),
+          fileSize: r.u32(at + 16, name),
+          memorySize: r.u32(at + 20, name),
+        };
     if (kind === PT_LOAD && segment.fileSize > segment.memorySize) {
       throw new BootError(`the ELF file is damaged: ${name} has ${segment.fileSize} bytes in the file for ${segment.memorySize} in memory`);
     }
@@ -81,9 +95,10 @@ export function readElf(image: Uint8Array): ElfFile {
 export function* elfNotes(elf: ElfFile): Generator<ElfNote> {
   for (const s of elf.segments) {
     if (s.type !== PT_NOTE) continue;
-    if (s.fileSize > MAX_NOTE_BYTES) throw new BootError(`the ELF file is damaged: a note segment of ${s.fileSize} bytes, at most ${MAX_NOTE_BYTES} are accepted`);
+    if (s.fileSize > MAX_NOTE_BYTES)
+      throw new BootError(`the ELF file is damaged: a note segment of ${s.fileSize} bytes, at most ${MAX_NOTE_BYTES} are accepted`);
     const r = new ImageReader(elf.reader.slice(s.offset, s.fileSize, 'a note segment'), 'a note segment of the ELF file');
-    for (let at = 0; at + 12 <= r.length; ) {
+    for (let at = 0; at + 12 <= r.length;) {
       const nameSize = r.u32(at, 'note name size');
       const size = r.u32(at + 4, 'note size');
       const type = r.u32(at + 8, 'note type');

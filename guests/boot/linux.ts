@@ -91,7 +91,9 @@ export function readLinuxHeader(image: Uint8Array): LinuxHeader {
   }
   const xloadflags = r.u16(Header.xloadflags, 'xloadflags');
   if ((xloadflags & XLF_KERNEL_64) === 0) {
-    throw new BootError(`this Linux kernel has no 64-bit entry point (xloadflags ${hex(xloadflags)} lacks XLF_KERNEL_64): it is a 32-bit kernel; use an x86-64 one`);
+    throw new BootError(
+      `this Linux kernel has no 64-bit entry point (xloadflags ${hex(xloadflags)} lacks XLF_KERNEL_64): it is a 32-bit kernel; use an x86-64 one`,
+    );
   }
   const setupSects = r.u8(Header.setupSects, 'setup_sects') || DEFAULT_SETUP_SECTS;
   const start = (setupSects + 1) * SECTOR;
@@ -100,16 +102,21 @@ export function readLinuxHeader(image: Uint8Array): LinuxHeader {
   const syssize = r.u32(Header.syssize, 'syssize') * 16;
   const available = r.length - start;
   if (available <= ENTRY_64_OFFSET || available < syssize - 15) {
-    throw new BootError(`the Linux image is truncated: syssize promises ${syssize} bytes from offset ${hex(start)}, the file has ${Math.max(available, 0)}; copy it again`);
+    throw new BootError(
+      `the Linux image is truncated: syssize promises ${syssize} bytes from offset ${hex(start)}, the file has ${Math.max(available, 0)}; copy it again`,
+    );
   }
   const kernel = r.slice(start, available, 'the protected-mode kernel');
   const payloadOffset = r.u32(Header.payloadOffset, 'payload_offset');
   const payloadLength = r.u32(Header.payloadLength, 'payload_length');
   if (payloadOffset + payloadLength > kernel.length) {
-    throw new BootError(`the Linux image is truncated: its payload ends at ${hex(payloadOffset + payloadLength)} of a kernel of ${hex(kernel.length)} bytes; copy it again`);
+    throw new BootError(
+      `the Linux image is truncated: its payload ends at ${hex(payloadOffset + payloadLength)} of a kernel of ${hex(kernel.length)} bytes; copy it again`,
+    );
   }
   const alignment = r.u32(Header.kernelAlignment, 'kernel_alignment');
-  if (alignment < 4096 || (alignment & (alignment - 1)) !== 0) throw new BootError(`the Linux image is damaged: kernel_alignment ${hex(alignment)} is not a power of two of at least 4096`);
+  if (alignment < 4096 || (alignment & (alignment - 1)) !== 0)
+    throw new BootError(`the Linux image is damaged: kernel_alignment ${hex(alignment)} is not a power of two of at least 4096`);
   return {
     version,
     kernel,
@@ -167,7 +174,12 @@ export function planLinux(image: Uint8Array, options: BootOptions): BootPlan {
   const initrd = options.initrd;
   if (initrd !== undefined && initrd.length > 0) {
     // As high as the kernel allows: the kernel unpacks itself, and may move, from below.
-    const address = placement.place(initrd.length, 'the initial ramdisk', { from: MIB, below: Math.min(header.initrdAddrMax + 1, FOUR_GIB), high: true }, initrd);
+    const address = placement.place(
+      initrd.length,
+      'the initial ramdisk',
+      { from: MIB, below: Math.min(header.initrdAddrMax + 1, FOUR_GIB), high: true },
+      initrd,
+    );
     zeroPage.setUint32(Header.ramdiskImage, address, true);
     zeroPage.setUint32(Header.ramdiskSize, initrd.length, true);
   }

@@ -10,7 +10,7 @@ export function unpackLz4Legacy(packed: Uint8Array, size: number): Uint8Array {
   if (packed.length < 8 || view.getUint32(0, true) !== LEGACY_MAGIC) throw new BootError('the data is not an LZ4 legacy frame (magic 0x184c2102)');
   const out = new Uint8Array(size);
   let done = 0;
-  for (let at = 4; at + 4 <= packed.length && done < size; ) {
+  for (let at = 4; at + 4 <= packed.length && done < size;) {
     const length = view.getUint32(at, true);
     at += 4;
     if (length === LEGACY_MAGIC) continue;
@@ -50,7 +50,8 @@ function unpackBlock(block: Uint8Array, out: Uint8Array, start: number): number 
     const offset = block[at] | (block[at + 1] << 8);
     at += 2;
     const length = extended(token & 15) + MINIMUM_MATCH;
-    if (offset === 0 || offset > done - start || done + length > out.length) throw new BootError(`LZ4 data is damaged: a match of ${length} bytes at distance ${offset}`);
+    if (offset === 0 || offset > done - start || done + length > out.length)
+      throw new BootError(`LZ4 data is damaged: a match of ${length} bytes at distance ${offset}`);
     if (offset >= length) out.copyWithin(done, done - offset, done - offset + length);
     else for (let i = 0; i < length; i++) out[done + i] = out[done - offset + i];
     done += length;

@@ -18,7 +18,18 @@ const HeaderFlag = { ALIGN_MODULES: 0x1, MEMORY_INFO: 0x2, VIDEO_MODE: 0x4, ADDR
 const KNOWN_DEMANDS = HeaderFlag.ALIGN_MODULES | HeaderFlag.MEMORY_INFO | HeaderFlag.VIDEO_MODE;
 
 const InfoFlag = { MEMORY: 0x1, COMMAND_LINE: 0x4, MODULES: 0x8, MEMORY_MAP: 0x40, LOADER_NAME: 0x200 } as const;
-const Info = { flags: 0, memLower: 4, memUpper: 8, cmdline: 16, modsCount: 20, modsAddr: 24, mmapLength: 44, mmapAddr: 48, bootLoaderName: 64, size: 116 } as const;
+const Info = {
+  flags: 0,
+  memLower: 4,
+  memUpper: 8,
+  cmdline: 16,
+  modsCount: 20,
+  modsAddr: 24,
+  mmapLength: 44,
+  mmapAddr: 48,
+  bootLoaderName: 64,
+  size: 116,
+} as const;
 const MODULE_SIZE = 16;
 /** Without its own `size` field, which counts the rest. */
 const MMAP_ENTRY_SIZE = 20;
@@ -52,13 +63,17 @@ function placeByAddresses(image: Uint8Array, header: MultibootHeader, placement:
   const bssEnd = field(3, 'bss_end_addr');
   const entry = field(4, 'entry_addr');
   if (loadAddr > headerAddr || headerAddr - loadAddr > header.offset) {
-    throw new BootError(`the multiboot header is damaged: load_addr ${hex(loadAddr)} and header_addr ${hex(headerAddr)} put the start of the image before the file`);
+    throw new BootError(
+      `the multiboot header is damaged: load_addr ${hex(loadAddr)} and header_addr ${hex(headerAddr)} put the start of the image before the file`,
+    );
   }
   const fileOffset = header.offset - (headerAddr - loadAddr);
-  if (loadEnd !== 0 && loadEnd < loadAddr) throw new BootError(`the multiboot header is damaged: load_end_addr ${hex(loadEnd)} is below load_addr ${hex(loadAddr)}`);
+  if (loadEnd !== 0 && loadEnd < loadAddr)
+    throw new BootError(`the multiboot header is damaged: load_end_addr ${hex(loadEnd)} is below load_addr ${hex(loadAddr)}`);
   const size = loadEnd === 0 ? r.length - fileOffset : loadEnd - loadAddr;
   const bytes = r.slice(fileOffset, size, 'the part from load_addr to load_end_addr');
-  if (bssEnd !== 0 && bssEnd < loadAddr + size) throw new BootError(`the multiboot header is damaged: bss_end_addr ${hex(bssEnd)} is below the end of the data, ${hex(loadAddr + size)}`);
+  if (bssEnd !== 0 && bssEnd < loadAddr + size)
+    throw new BootError(`the multiboot header is damaged: bss_end_addr ${hex(bssEnd)} is below the end of the data, ${hex(loadAddr + size)}`);
   const memorySize = bssEnd === 0 ? size : bssEnd - loadAddr;
   placement.at(loadAddr, memorySize, 'the multiboot image', bytes);
   if (entry < loadAddr || entry >= loadAddr + memorySize) throw new BootError(`the multiboot header is damaged: entry_addr ${hex(entry)} is outside the image`);
@@ -76,10 +91,12 @@ function placeElf(image: Uint8Array, placement: Placement): number {
 export function planMultiboot(image: Uint8Array, header: MultibootHeader, options: BootOptions): BootPlan {
   // DEVIATION: a demand for a video mode (bit 2) is accepted and no video information given, as text kernels expect in practice.
   const unknown = header.flags & 0xffff & ~KNOWN_DEMANDS;
-  if (unknown !== 0) throw new BootError(`the multiboot header demands what no loader of this version offers: flags ${hex(header.flags)}, unknown bits ${hex(unknown)}`);
+  if (unknown !== 0)
+    throw new BootError(`the multiboot header demands what no loader of this version offers: flags ${hex(header.flags)}, unknown bits ${hex(unknown)}`);
   const placement = new Placement(options.e820, options.memoryBytes);
   const byAddresses = (header.flags & HeaderFlag.ADDRESSES) !== 0;
-  if (!byAddresses && !isElf(image)) throw new BootError('the multiboot image is neither ELF nor has load addresses in its header (flag bit 16): nothing says where it goes');
+  if (!byAddresses && !isElf(image))
+    throw new BootError('the multiboot image is neither ELF nor has load addresses in its header (flag bit 16): nothing says where it goes');
   const entry = byAddresses ? placeByAddresses(image, header, placement) : placeElf(image, placement);
   const gdtr = placeGdt(placement, 'protected32');
   const text = (line: string, whose: string): number => placement.table(commandLineBytes(line, MAX_COMMAND_LINE, whose), 'a command line');

@@ -52,7 +52,9 @@ export class Placement {
     }
     const other = this.overlap(address, address + size);
     if (other !== undefined) {
-      throw new BootError(`${what} at ${hex(address)}-${hex(address + size - 1)} overlaps ${other.what} at ${hex(other.start)}-${hex(other.end - 1)}; the image is damaged or cannot be loaded here`);
+      throw new BootError(
+        `${what} at ${hex(address)}-${hex(address + size - 1)} overlaps ${other.what} at ${hex(other.start)}-${hex(other.end - 1)}; the image is damaged or cannot be loaded here`,
+      );
     }
     this.take(address, size, what, bytes);
   }

@@ -16,7 +16,8 @@ export function extractVmlinux(image: Uint8Array): Uint8Array {
   const payload = kernel.subarray(payloadOffset, payloadOffset + payloadLength);
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
   const magic = view.getUint32(0, true);
-  if (magic !== LZ4_LEGACY) throw new BootError(`the payload of the bzImage begins with ${hex(magic)}, not LZ4; unpack it with the scripts/extract-vmlinux of the Linux sources`);
+  if (magic !== LZ4_LEGACY)
+    throw new BootError(`the payload of the bzImage begins with ${hex(magic)}, not LZ4; unpack it with the scripts/extract-vmlinux of the Linux sources`);
   const size = view.getUint32(payload.length - SIZE_BYTES, true);
   if (size > LARGEST) throw new BootError(`the bzImage is damaged: it claims an unpacked size of ${size} bytes`);
   return unpackLz4Legacy(payload.subarray(0, payload.length - SIZE_BYTES), size);

@@ -4,10 +4,12 @@ import { FakeStdin, file, idle, limit, powerOff, vmexit, type FakeGuest } from '
 
 const image = file('image', 'not really a kernel');
 const ended = (kind: 'triple-fault' | 'reset' | 'internal') => (): RunStop => ({ kind: 'ended', outcome: { kind, explanation: 'because' } });
-const printThen = (text: string, next: () => RunStop) => (guest: FakeGuest): RunStop => {
-  guest.print(text);
-  return next();
-};
+const printThen =
+  (text: string, next: () => RunStop) =>
+  (guest: FakeGuest): RunStop => {
+    guest.print(text);
+    return next();
+  };
 
 describe('exit status', () => {
   const rows: readonly [string, readonly string[], (guest: FakeGuest) => RunStop, number, RegExp][] = [
@@ -29,7 +31,14 @@ describe('exit status', () => {
   test('the help shows all of them', async () => {
     const { code, stdout } = await vmexit(['run', '--help']);
     expect(code).toBe(0);
-    for (const line of ['  0  the guest powered off', '  4  the guest shut', '124  the limit of --timeout', 'odd  the guest wrote v to isa-debug-exit', 'Ctrl-A X']) expect(stdout).toContain(line);
+    for (const line of [
+      '  0  the guest powered off',
+      '  4  the guest shut',
+      '124  the limit of --timeout',
+      'odd  the guest wrote v to isa-debug-exit',
+      'Ctrl-A X',
+    ])
+      expect(stdout).toContain(line);
   });
 });
 
@@ -71,15 +80,50 @@ describe('bad input: one message on stderr, status 2, nothing on stdout', () => 
 describe('what the machine gets', () => {
   test('defaults', async () => {
     const { guest } = await vmexit(['run', image]);
-    expect(guest?.spec).toMatchObject({ memoryBytes: 256 << 20, backend: 'vmx', bare: false, cpu: 'intel', commandLine: '', imageName: 'image', seed: 0, format: 'auto', rtcStart: Date.UTC(2026, 0, 1) / 1000 });
+    expect(guest?.spec).toMatchObject({
+      memoryBytes: 256 << 20,
+      backend: 'vmx',
+      bare: false,
+      cpu: 'intel',
+      commandLine: '',
+      imageName: 'image',
+      seed: 0,
+      format: 'auto',
+      rtcStart: Date.UTC(2026, 0, 1) / 1000,
+    });
     expect(guest?.spec.debugExit).toBeUndefined();
   });
 
   test('everything given', async () => {
     const initrd = file('initrd', 'ramdisk');
-    const args = ['--initrd', initrd, '--module', `${initrd} a b`, '--append', 'console=ttyS0 quiet', '--memory', '1G', '--bare', '--cpu', 'intel-vmx,-pcid', '--device', 'isa-debug-exit,iobase=0x501,iosize=4', '--seed', '7'];
+    const args = [
+      '--initrd',
+      initrd,
+      '--module',
+      `${initrd} a b`,
+      '--append',
+      'console=ttyS0 quiet',
+      '--memory',
+      '1G',
+      '--bare',
+      '--cpu',
+      'intel-vmx,-pcid',
+      '--device',
+      'isa-debug-exit,iobase=0x501,iosize=4',
+      '--seed',
+      '7',
+    ];
     const { guest } = await vmexit(['run', image, ...args, '--rtc', '2030-02-03T04:05:06Z', '--format', 'flat64']);
-    expect(guest?.spec).toMatchObject({ memoryBytes: 1 << 30, bare: true, cpu: 'intel-vmx,-pcid', commandLine: 'console=ttyS0 quiet', debugExit: 0x501, seed: 7, format: 'flat64', rtcStart: Date.UTC(2030, 1, 3, 4, 5, 6) / 1000 });
+    expect(guest?.spec).toMatchObject({
+      memoryBytes: 1 << 30,
+      bare: true,
+      cpu: 'intel-vmx,-pcid',
+      commandLine: 'console=ttyS0 quiet',
+      debugExit: 0x501,
+      seed: 7,
+      format: 'flat64',
+      rtcStart: Date.UTC(2030, 1, 3, 4, 5, 6) / 1000,
+    });
     expect(Buffer.from(guest!.spec.initrd!).toString()).toBe('ramdisk');
     expect(guest?.spec.modules[0].commandLine).toBe(`${initrd} a b`);
   });
@@ -106,7 +150,10 @@ describe('console', () => {
 
   test('piped input is typed; its end ends nothing', async () => {
     const stdin = new FakeStdin();
-    setImmediate(() => stdin.emit('data', Buffer.from('ls\n')).emit('end'));
+    setImmediate(() => {
+      stdin.emit('data', Buffer.from('ls\n'));
+      stdin.emit('end');
+    });
     const { guest, code } = await vmexit(['run', image], [limit, limit, limit, limit, limit, powerOff], stdin);
     expect(code).toBe(0);
     expect(guest?.receivedText).toBe('ls\n');
@@ -125,7 +172,10 @@ describe('console', () => {
     stdin.isTTY = true;
     const raw: boolean[] = [];
     setTimeout(() => stdin.emit('data', Buffer.from('a\x01\x01\x03\x01h')), 10);
-    setTimeout(() => stdin.emit('data', Buffer.from('\x01')).emit('data', Buffer.from('x')), 30);
+    setTimeout(() => {
+      stdin.emit('data', Buffer.from('\x01'));
+      stdin.emit('data', Buffer.from('x'));
+    }, 30);
     const { guest, code, stderr } = await vmexit(['run', image], [() => (raw.push(stdin.raw), idle())], stdin);
     expect(code).toBe(130);
     expect(raw).toContain(true);
@@ -153,6 +203,6 @@ describe('--type', () => {
       ],
     );
     expect(before).toBe('');
-    expect(guest?.receivedText).toBe('root\n');
+    expect(guest?.receivedText).toBe('root\necho hi\n!');
   });
 });

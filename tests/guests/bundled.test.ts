@@ -31,7 +31,15 @@ withQemu('on QEMU', () => {
 
   test('tour comes to its end', () => {
     const output = qemu('tour');
-    for (const line of ['UD2: #UD', 'INT3: #BP', '1 / 0: #DE', 'write to 400000001238: #PF, error code 2, CR2 400000001238', 'local APIC timer: woken 3 times', '16 pages touched', 'good-bye']) {
+    for (const line of [
+      'UD2: #UD',
+      'INT3: #BP',
+      '1 / 0: #DE',
+      'write to 400000001238: #PF, error code 2, CR2 400000001238',
+      'local APIC timer: woken 3 times',
+      '16 pages touched',
+      'good-bye',
+    ]) {
       expect(output).toContain(line);
     }
   });

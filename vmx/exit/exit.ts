@@ -7,7 +7,7 @@ import type { Vmx } from '../vmx';
 import { loadMsrArea, storeMsrArea } from '../msr-area';
 import { HostStateOutcome, loadHostState } from './load-host';
 import { VM_ENTRY_FAILURE, type ExitReason } from './reason';
-import { SavedRf, saveGuestState } from './save';
+import { type SavedRf, saveGuestState } from './save';
 
 /** Numbers of the VMX-abort indicator. SDM "VMX Aborts". */
 export enum VmxAbort {

@@ -6,7 +6,7 @@ import { Cr4, type Cpu } from '../../cpu/cpu';
 import type { Insn } from '../../cpu/decoder/insn';
 import { R } from '../../cpu/layout';
 import { displacement, invalidationInformation, memoryInformation, vmreadInformation } from '../exit/qualification';
-import { ExitReason } from '../exit/reason';
+import { type ExitReason } from '../exit/reason';
 import { State, transition, type Event } from '../operation';
 import type { Vmx } from '../vmx';
 import { hasEpt, hasVpid, invept, invvpid } from './invalidate';

@@ -3,7 +3,10 @@ import { planBoot } from '../../../guests/boot/plan';
 import { Applied, MIB, elf, multibootKernel, options, pvhKernel, u32 } from './sample-images';
 
 describe('PVH', () => {
-  const plan = planBoot(pvhKernel(), options({ initrd: new Uint8Array(100).fill(5), modules: [{ bytes: new Uint8Array(8), commandLine: 'second' }], commandLine: 'quiet', rsdp: 0xe_0000 }));
+  const plan = planBoot(
+    pvhKernel(),
+    options({ initrd: new Uint8Array(100).fill(5), modules: [{ bytes: new Uint8Array(8), commandLine: 'second' }], commandLine: 'quiet', rsdp: 0xe_0000 }),
+  );
   const memory = new Applied(plan);
   const info = plan.entry.gprs[3];
 
@@ -45,7 +48,10 @@ describe('PVH', () => {
 
 describe('multiboot 1', () => {
   test('ELF: EAX = 2BADB002h, EBX = information', () => {
-    const plan = planBoot(multibootKernel(), options({ commandLine: 'a=1', imageName: 'kernel.elf', modules: [{ bytes: new Uint8Array(10).fill(9), commandLine: 'mod x' }] }));
+    const plan = planBoot(
+      multibootKernel(),
+      options({ commandLine: 'a=1', imageName: 'kernel.elf', modules: [{ bytes: new Uint8Array(10).fill(9), commandLine: 'mod x' }] }),
+    );
     const memory = new Applied(plan);
     const info = plan.entry.gprs[3];
     expect(plan.format).toBe('multiboot');
@@ -67,7 +73,8 @@ describe('multiboot 1', () => {
   });
 
   /** header at file offset 16; load_addr is the start of the file. */
-  const kludge = (fields: readonly number[]): Uint8Array => new Uint8Array([...new Uint8Array(16), ...u32(0x1bad_b002, 0x1_0000, -(0x1bad_b002 + 0x1_0000), ...fields), ...new Uint8Array(52).fill(0xf4)]);
+  const kludge = (fields: readonly number[]): Uint8Array =>
+    new Uint8Array([...new Uint8Array(16), ...u32(0x1bad_b002, 0x1_0000, -(0x1bad_b002 + 0x1_0000), ...fields), ...new Uint8Array(52).fill(0xf4)]);
 
   test('address fields in the header: load, bss, entry', () => {
     const image = kludge([0x20_0010, 0x20_0000, 0x20_0064, 0x20_1000, 0x20_0030]);

@@ -32,7 +32,10 @@ function attempt(image: Uint8Array, format?: 'flat32' | 'flat64'): void {
 
 describe('no image makes the planner do anything but plan or refuse', () => {
   test.each(SAMPLES)('%s, truncated anywhere', (_name, image) => {
-    fc.assert(fc.property(fc.nat(image.length), (length) => attempt(image.slice(0, length))), { numRuns: 300, seed: 1 });
+    fc.assert(
+      fc.property(fc.nat(image.length), (length) => attempt(image.slice(0, length))),
+      { numRuns: 300, seed: 1 },
+    );
   });
 
   test.each(SAMPLES)('%s, with bytes changed in its headers', (_name, image) => {
@@ -60,7 +63,12 @@ describe('no image makes the planner do anything but plan or refuse', () => {
   });
 
   test('random bytes, in every format', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 4096 }), fc.constantFrom(undefined, 'flat32' as const, 'flat64' as const), (image, format) => attempt(image, format)), { numRuns: 500, seed: 4 });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 4096 }), fc.constantFrom(undefined, 'flat32' as const, 'flat64' as const), (image, format) =>
+        attempt(image, format),
+      ),
+      { numRuns: 500, seed: 4 },
+    );
   });
 
   test('thousands of claimed headers cost neither time nor memory', () => {

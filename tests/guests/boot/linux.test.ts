@@ -59,7 +59,10 @@ describe('Linux 64-bit boot protocol', () => {
     const ramdisk = memory.u32(zeroPage + 0x218);
     expect(ramdisk % 4096).toBe(0);
     expect(ramdisk).toBe(64 * MIB - 8192);
-    const low = planBoot(bzImage((v) => v.setUint32(0x22c, 0x2ff_ffff, true)), options({ initrd }));
+    const low = planBoot(
+      bzImage((v) => v.setUint32(0x22c, 0x2ff_ffff, true)),
+      options({ initrd }),
+    );
     expect(new Applied(low).u32(low.entry.gprs[6] + 0x218)).toBe(0x300_0000 - 8192);
   });
 
