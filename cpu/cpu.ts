@@ -11,6 +11,7 @@ import { Mmu, Access } from './mmu';
 import { rangesOf } from './segment-ranges';
 import { Activity, Cr0, Cr4, Efer, Flag, UNWIND, Vector } from './registers';
 
+export { updateSimdState } from './simd-state';
 export { Activity, Cr0, Cr4, Efer, Flag, UNWIND, Vector } from './registers';
 
 const MASK64 = (1n << 64n) - 1n;
@@ -269,15 +270,6 @@ export class Cpu {
     if (i.form[which] === 'm') this.writeLinear(this.linearOf(i, size / 8, true), size / 8, BigInt.asUintN(size, value));
     else this.setGprSized(which === 0 ? i.dst : i.src, size, value);
   }
-}
-
-/**
- * Re-derives R.SSE_STATE: to be called whenever CR0.EM, CR0.TS or CR4.OSFXSR may have changed. modeChanged(), and through it or
- * mmu.contextChanged() every switch of context, does so.
- */
-export function updateSimdState(cpu: Cpu): void {
-  const cr0 = cpu.cr0;
-  cpu.set32(R.SSE_STATE, (cr0 & Cr0.EM) !== 0 || (cpu.cr4 & Cr4.OSFXSR) === 0 ? 1 : (cr0 & Cr0.TS) !== 0 ? 2 : 0);
 }
 
 /** The exception of an MMX instruction that may not execute: SDM volume 3, "Emulation of the MMX Instruction Set" and the sections after it. */

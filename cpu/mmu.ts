@@ -7,7 +7,8 @@
  */
 import { PAGE_SIZE, FrameFlag, RAM_BASE } from '../memory/physical-memory';
 import type { Cpu } from './cpu';
-import { Cr0, Cr4, Efer, Flag, Vector, updateSimdState } from './registers';
+import { Cr0, Cr4, Efer, Flag, Vector } from './registers';
+import { updateSimdState } from './simd-state';
 import { NestedAccess } from './interfaces';
 import { JUMP_CACHE, JUMP_CACHE_BITS, R, T, TLB, TLB_BITS, TLB_ENTRY, TLB_VICTIM } from './layout';
 

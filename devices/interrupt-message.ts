@@ -12,19 +12,8 @@ export interface InterruptMessage {
 
 export type InterruptSink = (message: InterruptMessage) => void;
 
-export const MessageAddress = {
-  BASE: 0xfee0_0000,
-  LOGICAL: 0x4,
-  REDIRECTION_HINT: 0x8,
-  DESTINATION_SHIFT: 12,
-  LOW: 0xf_ffff,
-} as const;
-export const MessageData = {
-  VECTOR: 0xff,
-  MODE_SHIFT: 8,
-  ASSERT: 0x4000,
-  LEVEL: 0x8000,
-} as const;
+export const MessageAddress = { BASE: 0xfee0_0000, LOGICAL: 0x4, REDIRECTION_HINT: 0x8, DESTINATION_SHIFT: 12, LOW: 0xf_ffff } as const;
+export const MessageData = { VECTOR: 0xff, MODE_SHIFT: 8, ASSERT: 0x4000, LEVEL: 0x8000 } as const;
 
 /** What a message in compatibility format asks for. */
 export interface InterruptRequest {
@@ -38,15 +27,8 @@ export interface InterruptRequest {
 }
 
 /** Undefined when the address is not in the interrupt range. */
-export function decodeMessage({
-  address,
-  data,
-}: InterruptMessage): InterruptRequest | undefined {
-  if (
-    address < MessageAddress.BASE ||
-    address > MessageAddress.BASE + MessageAddress.LOW
-  )
-    return undefined;
+export function decodeMessage({ address, data }: InterruptMessage): InterruptRequest | undefined {
+  if (address < MessageAddress.BASE || address > MessageAddress.BASE + MessageAddress.LOW) return undefined;
   return {
     vector: data & MessageData.VECTOR,
     deliveryMode: (data >>> MessageData.MODE_SHIFT) & 7,

@@ -4,17 +4,8 @@
  * DEVIATION: the polarity bit is kept and means nothing: an asserted line is `true`, whatever its voltage.
  * DEVIATION: messages arrive at once, so the delivery status is always idle.
  */
-import type {
-  AccessSize,
-  InterruptLine,
-  MmioDevice,
-  Snapshotable,
-} from "./bus";
-import {
-  MessageAddress,
-  MessageData,
-  type InterruptSink,
-} from "./interrupt-message";
+import type { AccessSize, InterruptLine, MmioDevice, Snapshotable } from './bus';
+import { MessageAddress, MessageData, type InterruptSink } from './interrupt-message';
 
 export const IOAPIC_BASE = 0xfec0_0000;
 export const IOAPIC_SIZE = 0x1000;
@@ -29,28 +20,13 @@ const IOREGSEL = 0x00;
 const IOWIN = 0x10;
 const EOIR = 0x40;
 /** Registers behind IOREGSEL. */
-const INDEX = {
-  ID: 0x00,
-  VERSION: 0x01,
-  ARBITRATION: 0x02,
-  REDIRECTION: 0x10,
-} as const;
+const INDEX = { ID: 0x00, VERSION: 0x01, ARBITRATION: 0x02, REDIRECTION: 0x10 } as const;
 const VERSION = ((IOAPIC_PINS - 1) << 16) | 0x20;
 const ID_SHIFT = 24;
 
 /** Low half of a redirection table entry. */
-const RTE = {
-  VECTOR: 0xff,
-  MODE: 0x700,
-  MODE_SHIFT: 8,
-  LOGICAL: 0x800,
-  POLARITY: 0x2000,
-  REMOTE_IRR: 0x4000,
-  LEVEL: 0x8000,
-  MASKED: 0x1_0000,
-} as const;
-const RTE_WRITABLE =
-  RTE.VECTOR | RTE.MODE | RTE.LOGICAL | RTE.POLARITY | RTE.LEVEL | RTE.MASKED;
+const RTE = { VECTOR: 0xff, MODE: 0x700, MODE_SHIFT: 8, LOGICAL: 0x800, POLARITY: 0x2000, REMOTE_IRR: 0x4000, LEVEL: 0x8000, MASKED: 0x1_0000 } as const;
+const RTE_WRITABLE = RTE.VECTOR | RTE.MODE | RTE.LOGICAL | RTE.POLARITY | RTE.LEVEL | RTE.MASKED;
 /** High half: destination 63:56, extended destination id 55:48. */
 const RTE_HIGH_WRITABLE = 0xffff_0000;
 const FIXED = 0;
@@ -75,9 +51,7 @@ export class IoApic implements MmioDevice, Snapshotable<IoApicState> {
   private id = IOAPIC_ID;
 
   constructor(private readonly send: InterruptSink) {
-    this.inputs = Array.from({ length: IOAPIC_PINS }, (_, pin) => ({
-      set: (level: boolean) => this.setLine(pin, level),
-    }));
+    this.inputs = Array.from({ length: IOAPIC_PINS }, (_, pin) => ({ set: (level: boolean) => this.setLine(pin, level) }));
   }
 
   // ---- lines ----
@@ -93,20 +67,12 @@ export class IoApic implements MmioDevice, Snapshotable<IoApicState> {
   /** An SMI, NMI, INIT or ExtINT entry is "treated as edge triggered even if it is programmed as level triggered". */
   private levelTriggered(pin: number): boolean {
     const mode = (this.low[pin] & RTE.MODE) >>> RTE.MODE_SHIFT;
-    return (
-      (this.low[pin] & RTE.LEVEL) !== 0 &&
-      (mode === FIXED || mode === LOWEST_PRIORITY)
-    );
+    return (this.low[pin] & RTE.LEVEL) !== 0 && (mode === FIXED || mode === LOWEST_PRIORITY);
   }
 
   /** A level-triggered input asks again whenever it is asserted, unmasked and not being served. */
   private settle(pin: number): void {
-    if (
-      (this.lines & (1 << pin)) !== 0 &&
-      (this.low[pin] & RTE.MASKED) === 0 &&
-      this.levelTriggered(pin)
-    )
-      this.request(pin);
+    if ((this.lines & (1 << pin)) !== 0 && (this.low[pin] & RTE.MASKED) === 0 && this.levelTriggered(pin)) this.request(pin);
   }
 
   private request(pin: number): void {
@@ -117,25 +83,15 @@ export class IoApic implements MmioDevice, Snapshotable<IoApicState> {
     }
     const low = this.low[pin];
     // Bits 63:48 are address bits 19:4: so a remappable entry becomes a remappable message.
-    const address =
-      MessageAddress.BASE +
-      ((this.high[pin] >>> 16) << 4) +
-      ((low & RTE.LOGICAL) !== 0 ? MessageAddress.LOGICAL : 0);
-    const data =
-      (low & (RTE.VECTOR | RTE.MODE)) |
-      MessageData.ASSERT |
-      (level ? MessageData.LEVEL : 0);
+    const address = MessageAddress.BASE + ((this.high[pin] >>> 16) << 4) + ((low & RTE.LOGICAL) !== 0 ? MessageAddress.LOGICAL : 0);
+    const data = (low & (RTE.VECTOR | RTE.MODE)) | MessageData.ASSERT | (level ? MessageData.LEVEL : 0);
     this.send({ address, data, source: IOAPIC_REQUESTER });
   }
 
   /** A local APIC has broadcast the EOI of a level-triggered vector, or software wrote the EOI register. */
   endOfInterrupt(vector: number): void {
     for (let pin = 0; pin < IOAPIC_PINS; pin++) {
-      if (
-        (this.low[pin] & RTE.REMOTE_IRR) === 0 ||
-        (this.low[pin] & RTE.VECTOR) !== vector
-      )
-        continue;
+      if ((this.low[pin] & RTE.REMOTE_IRR) === 0 || (this.low[pin] & RTE.VECTOR) !== vector) continue;
       this.low[pin] &= ~RTE.REMOTE_IRR;
       this.settle(pin);
     }
@@ -145,18 +101,9 @@ export class IoApic implements MmioDevice, Snapshotable<IoApicState> {
 
   readMmio(offset: number, size: AccessSize): number {
     const register = offset & ~3;
-    const value =
-      register === IOREGSEL
-        ? this.select
-        : register === IOWIN
-          ? this.read(this.select)
-          : 0;
+    const value = register === IOREGSEL ? this.select : register === IOWIN ? this.read(this.select) : 0;
     const shift = (offset & 3) * 8;
-    return size === 4
-      ? value
-      : size === 2
-        ? (value >>> shift) & 0xffff
-        : (value >>> shift) & 0xff;
+    return size === 4 ? value : size === 2 ? (value >>> shift) & 0xffff : (value >>> shift) & 0xff;
   }
 
   /** IOREGSEL is a byte and takes any access; "IOWIN should be accessed as a dword", so narrower writes are dropped. */
@@ -167,8 +114,7 @@ export class IoApic implements MmioDevice, Snapshotable<IoApicState> {
   }
 
   private read(index: number): number {
-    if (index === INDEX.ID || index === INDEX.ARBITRATION)
-      return this.id << ID_SHIFT;
+    if (index === INDEX.ID || index === INDEX.ARBITRATION) return this.id << ID_SHIFT;
     if (index === INDEX.VERSION) return VERSION;
     const pin = (index - INDEX.REDIRECTION) >> 1;
     if (pin < 0 || pin >= IOAPIC_PINS) return 0;

@@ -1,5 +1,5 @@
 /** Several sources on one interrupt line: it is asserted while any of them asserts it. */
-import type { InterruptLine } from "./bus";
+import type { InterruptLine } from './bus';
 
 export class SharedLine {
   private asserting = 0;

@@ -2,38 +2,31 @@
  * The board: the devices of a Q35/ICH9 PC wired together on any buses, those of the physical machine or those of a VM. Addresses, tables
  * and routing are the same for both, so that a guest cannot tell them apart by its devices.
  */
-import { LocalApic } from "../cpu/apic/local-apic";
-import type { CpuProfile, InterruptController } from "../cpu/interfaces";
-import { A20Gate } from "../devices/a20-gate";
-import { ACPI_PM_BASE, AcpiPm } from "../devices/acpi-pm";
-import { SCI_IRQ } from "../devices/acpi-tables/fixed-tables";
-import {
-  buildAcpiTables,
-  type AcpiTables,
-} from "../devices/acpi-tables/tables";
-import type { InterruptLine, Snapshotable } from "../devices/bus";
-import { DebugConsole, DebugExit } from "../devices/debug-ports";
-import { HPET_BASE, HPET_SIZE, Hpet } from "../devices/hpet";
-import { I8042 } from "../devices/i8042";
-import {
-  decodeMessage,
-  type InterruptMessage,
-  type InterruptSink,
-} from "../devices/interrupt-message";
-import { IOAPIC_BASE, IOAPIC_SIZE, IoApic } from "../devices/ioapic";
-import { HostBridge } from "../devices/pci/host-bridge";
-import { LpcBridge, PIRQ_ISA } from "../devices/pci/lpc-bridge";
-import { ECAM_BASE, PciBus } from "../devices/pci/pci-bus";
-import type { PciDevice } from "../devices/pci/pci-device";
-import { PicPair } from "../devices/pic8259";
-import { Pit8254 } from "../devices/pit8254";
-import { Ps2Keyboard } from "../devices/ps2-keyboard";
-import { Ps2Mouse } from "../devices/ps2-mouse";
-import { RtcCmos } from "../devices/rtc-cmos";
-import { SharedLine } from "../devices/shared-line";
-import { SystemPorts } from "../devices/system-ports";
-import { Uart16550 } from "../devices/uart16550";
-import type { PlatformBuses, PlatformFactory } from "./machine";
+import { LocalApic } from '../cpu/apic/local-apic';
+import type { CpuProfile, InterruptController } from '../cpu/interfaces';
+import { A20Gate } from '../devices/a20-gate';
+import { ACPI_PM_BASE, AcpiPm } from '../devices/acpi-pm';
+import { SCI_IRQ } from '../devices/acpi-tables/fixed-tables';
+import { buildAcpiTables, type AcpiTables } from '../devices/acpi-tables/tables';
+import type { InterruptLine, Snapshotable } from '../devices/bus';
+import { DebugConsole, DebugExit } from '../devices/debug-ports';
+import { HPET_BASE, HPET_SIZE, Hpet } from '../devices/hpet';
+import { I8042 } from '../devices/i8042';
+import { decodeMessage, type InterruptMessage, type InterruptSink } from '../devices/interrupt-message';
+import { IOAPIC_BASE, IOAPIC_SIZE, IoApic } from '../devices/ioapic';
+import { HostBridge } from '../devices/pci/host-bridge';
+import { LpcBridge, PIRQ_ISA } from '../devices/pci/lpc-bridge';
+import { ECAM_BASE, PciBus } from '../devices/pci/pci-bus';
+import type { PciDevice } from '../devices/pci/pci-device';
+import { PicPair } from '../devices/pic8259';
+import { Pit8254 } from '../devices/pit8254';
+import { Ps2Keyboard } from '../devices/ps2-keyboard';
+import { Ps2Mouse } from '../devices/ps2-mouse';
+import { RtcCmos } from '../devices/rtc-cmos';
+import { SharedLine } from '../devices/shared-line';
+import { SystemPorts } from '../devices/system-ports';
+import { Uart16550 } from '../devices/uart16550';
+import type { PlatformBuses, PlatformFactory } from './machine';
 
 export interface PlatformOptions {
   readonly memoryBytes: number;
@@ -61,14 +54,9 @@ export interface PlatformOptions {
   /** What the local APIC follows: x2APIC, TSC-deadline mode, physical address width. Absent: it has everything. */
   readonly profile?: CpuProfile;
   /** Functions for slots 1 to 30 of bus 0. Firmware has given them their addresses when the guest starts. */
-  readonly pciDevices?: readonly {
-    readonly slot: number;
-    readonly device: PciDevice;
-  }[];
+  readonly pciDevices?: readonly { readonly slot: number; readonly device: PciDevice }[];
   /** Interrupt remapping between I/O APIC and PCI on one side and the processor on the other; undefined blocks the message. */
-  readonly remapInterrupt?: (
-    message: InterruptMessage,
-  ) => InterruptMessage | undefined;
+  readonly remapInterrupt?: (message: InterruptMessage) => InterruptMessage | undefined;
 }
 
 /** Handles of a built platform. */
@@ -110,10 +98,7 @@ const DEBUG_CONSOLE_BOCHS = 0xe9;
 const DEBUG_CONSOLE_SEABIOS = 0x402;
 
 /** Builds the devices on the buses it is given; `built` gets their handles. */
-export function platformFactory(
-  options: PlatformOptions,
-  built: (platform: Platform) => void,
-): PlatformFactory {
+export function platformFactory(options: PlatformOptions, built: (platform: Platform) => void): PlatformFactory {
   return (buses) => {
     const platform = createPlatform(buses, options);
     built(platform);
@@ -122,10 +107,7 @@ export function platformFactory(
 }
 
 /** The interrupt fabric: 8259s and I/O APIC in front of the local APIC, and the lines that lead to them. */
-function createInterruptFabric(
-  { memory, scheduler, attention, readTsc, raiseNmi }: PlatformBuses,
-  { profile, remapInterrupt }: PlatformOptions,
-) {
+function createInterruptFabric({ memory, scheduler, attention, readTsc, raiseNmi }: PlatformBuses, { profile, remapInterrupt }: PlatformOptions) {
   const lapic: LocalApic = new LocalApic({
     timers: scheduler,
     readTsc,
@@ -137,19 +119,14 @@ function createInterruptFabric(
       memory.unmapMmio(lapic);
       if (base !== undefined) memory.mapMmio(base, APIC_PAGE, lapic);
     },
-    x2apic: profile?.has("x2apic"),
-    tscDeadline: profile?.has("tsc-deadline"),
+    x2apic: profile?.has('x2apic'),
+    tscDeadline: profile?.has('tsc-deadline'),
     physicalAddressWidth: profile?.physicalAddressWidth,
   });
   const send: InterruptSink = (message) => {
-    const remapped =
-      remapInterrupt === undefined ? message : remapInterrupt(message);
+    const remapped = remapInterrupt === undefined ? message : remapInterrupt(message);
     const request = remapped && decodeMessage(remapped);
-    if (
-      request !== undefined &&
-      lapic.matches(request.destination, request.logical)
-    )
-      lapic.accept(request.vector, request.deliveryMode, request.level);
+    if (request !== undefined && lapic.matches(request.destination, request.logical)) lapic.accept(request.vector, request.deliveryMode, request.level);
   };
   const ioapic: IoApic = new IoApic(send);
   // INT of the 8259s is on LINT0 and on input 0 of the I/O APIC, of which software enables one.
@@ -179,28 +156,14 @@ function createInterruptFabric(
   return { lapic, ioapic, pic, send, isa, picSource };
 }
 
-export function createPlatform(
-  buses: PlatformBuses,
-  options: PlatformOptions,
-): Platform {
+export function createPlatform(buses: PlatformBuses, options: PlatformOptions): Platform {
   const { ports, memory, scheduler } = buses;
-  const { lapic, ioapic, pic, send, isa, picSource } = createInterruptFabric(
-    buses,
-    options,
-  );
+  const { lapic, ioapic, pic, send, isa, picSource } = createInterruptFabric(buses, options);
   pic.attach(ports);
   ports.write(ELCR2, 1, FIRMWARE_ELCR2);
 
   const [irq0, irq8] = [isa(0), isa(8)];
-  const hpet =
-    options.hpet === false
-      ? undefined
-      : new Hpet({
-          scheduler,
-          irq0,
-          irq8,
-          routes: new Map(HPET_INPUTS.map((i) => [i, ioapic.inputs[i]])),
-        });
+  const hpet = options.hpet === false ? undefined : new Hpet({ scheduler, irq0, irq8, routes: new Map(HPET_INPUTS.map((i) => [i, ioapic.inputs[i]])) });
   if (hpet) memory.mapMmio(HPET_BASE, HPET_SIZE, hpet);
   const pit = new Pit8254(scheduler, hpet?.pitInput ?? irq0);
   const rtc = new RtcCmos({
@@ -212,68 +175,30 @@ export function createPlatform(
   });
   const a20 = new A20Gate(options.a20Changed);
   const [keyboard, mouse] = [new Ps2Keyboard(), new Ps2Mouse()];
-  const i8042 = new I8042({
-    irq1: isa(1),
-    irq12: isa(12),
-    a20,
-    reset: () => options.reset("keyboard controller"),
-    keyboard,
-    mouse,
-  });
-  const serialPort = (
-    { base, irq }: { readonly base: number; readonly irq: number },
-    transmit: (byte: number) => void,
-  ): Uart16550 =>
+  const i8042 = new I8042({ irq1: isa(1), irq12: isa(12), a20, reset: () => options.reset('keyboard controller'), keyboard, mouse });
+  const serialPort = ({ base, irq }: { readonly base: number; readonly irq: number }, transmit: (byte: number) => void): Uart16550 =>
     new Uart16550({ base, interrupt: isa(irq), scheduler, transmit });
   const uart = serialPort(COM1, options.serialOutput);
-  const uart2 =
-    options.serialOutput2 && serialPort(COM2, options.serialOutput2);
-  const acpiPm = new AcpiPm({
-    scheduler,
-    sci: isa(SCI_IRQ),
-    powerOff: options.powerOff,
-  });
-  for (const device of [pit, rtc, i8042, uart, uart2, acpiPm])
-    device?.attach(ports);
+  const uart2 = options.serialOutput2 && serialPort(COM2, options.serialOutput2);
+  const acpiPm = new AcpiPm({ scheduler, sci: isa(SCI_IRQ), powerOff: options.powerOff });
+  for (const device of [pit, rtc, i8042, uart, uart2, acpiPm]) device?.attach(ports);
 
-  const lpc = new LpcBridge({
-    pmBase: ACPI_PM_BASE,
-    apicInputs: ioapic.inputs.slice(PIRQ_INPUTS),
-    isaSource: picSource,
-  });
-  const pci = new PciBus({
-    ports,
-    memory,
-    interrupts: lpc.pirqs.slice(0, PIRQ_ISA.length),
-    messages: send,
-  });
+  const lpc = new LpcBridge({ pmBase: ACPI_PM_BASE, apicInputs: ioapic.inputs.slice(PIRQ_INPUTS), isaSource: picSource });
+  const pci = new PciBus({ ports, memory, interrupts: lpc.pirqs.slice(0, PIRQ_ISA.length), messages: send });
   pci.add(0, 0, new HostBridge(ECAM_BASE));
-  for (const { slot, device } of options.pciDevices ?? [])
-    pci.add(slot, 0, device);
+  for (const { slot, device } of options.pciDevices ?? []) pci.add(slot, 0, device);
   pci.add(LPC_SLOT, 0, lpc);
   pci.attach();
   pci.assignResources((pirq) => PIRQ_ISA[pirq]);
   // CF9h lies inside CONFIG_ADDRESS: after PCI.
-  const systemPorts = new SystemPorts({
-    a20,
-    reset: options.reset,
-    post: options.post,
-  });
+  const systemPorts = new SystemPorts({ a20, reset: options.reset, post: options.post });
   systemPorts.attach(ports);
 
   const debug = options.debugOutput ?? ((): void => {});
-  for (const port of [DEBUG_CONSOLE_BOCHS, DEBUG_CONSOLE_SEABIOS])
-    new DebugConsole(port, debug).attach(ports);
-  if (options.debugExit)
-    new DebugExit(options.debugExit.exit, options.debugExit.iobase).attach(
-      ports,
-    );
+  for (const port of [DEBUG_CONSOLE_BOCHS, DEBUG_CONSOLE_SEABIOS]) new DebugConsole(port, debug).attach(ports);
+  if (options.debugExit) new DebugExit(options.debugExit.exit, options.debugExit.iobase).attach(ports);
 
-  const acpi = buildAcpiTables({
-    processors: [0],
-    hpet: hpet !== undefined,
-    serialPorts: uart2 ? [COM1, COM2] : [COM1],
-  });
+  const acpi = buildAcpiTables({ processors: [0], hpet: hpet !== undefined, serialPorts: uart2 ? [COM1, COM2] : [COM1] });
   const devices: Record<string, Snapshotable> = {
     lapic,
     ioapic,
@@ -288,22 +213,5 @@ export function createPlatform(
     pci,
     systemPorts,
   };
-  return {
-    interrupts: lapic,
-    acpi,
-    lapic,
-    ioapic,
-    pic,
-    pit,
-    hpet,
-    rtc,
-    acpiPm,
-    pci,
-    a20,
-    keyboard,
-    mouse,
-    uart,
-    uart2,
-    devices,
-  };
+  return { interrupts: lapic, acpi, lapic, ioapic, pic, pit, hpet, rtc, acpiPm, pci, a20, keyboard, mouse, uart, uart2, devices };
 }

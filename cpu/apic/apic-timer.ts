@@ -66,10 +66,7 @@ export class ApicTimer {
   configure(mode: number, masked: boolean): void {
     this.catchUp();
     // "Transitioning between TSC-deadline mode and other timer modes also disarms the timer."
-    if (
-      mode !== this.mode &&
-      (mode === TimerMode.TscDeadline || this.mode === TimerMode.TscDeadline)
-    ) {
+    if (mode !== this.mode && (mode === TimerMode.TscDeadline || this.mode === TimerMode.TscDeadline)) {
       this.running = false;
       this.tscDeadline = 0n;
     }
@@ -95,13 +92,9 @@ export class ApicTimer {
 
   get currentCount(): number {
     if (!this.running || this.mode === TimerMode.TscDeadline) return 0;
-    const elapsed = Math.floor(
-      (this.source.clock.now() - this.start) / this.period,
-    );
+    const elapsed = Math.floor((this.source.clock.now() - this.start) / this.period);
     if (elapsed < this.base) return this.base - elapsed;
-    return this.mode === TimerMode.Periodic
-      ? this.initial - ((elapsed - this.base) % this.initial)
-      : 0;
+    return this.mode === TimerMode.Periodic ? this.initial - ((elapsed - this.base) % this.initial) : 0;
   }
 
   get divideConfiguration(): number {
@@ -131,18 +124,8 @@ export class ApicTimer {
   }
 
   save(): ApicTimerState {
-    const { mode, masked, initial, divide, running, base, start, tscDeadline } =
-      this;
-    return {
-      mode,
-      masked,
-      initial,
-      divide,
-      running,
-      base,
-      start,
-      tscDeadline: tscDeadline.toString(),
-    };
+    const { mode, masked, initial, divide, running, base, start, tscDeadline } = this;
+    return { mode, masked, initial, divide, running, base, start, tscDeadline: tscDeadline.toString() };
   }
 
   /** Time and TSC must have been restored before. */
@@ -166,13 +149,10 @@ export class ApicTimer {
   /** Moves `start` behind everything that has already happened; true if the count reached 0 on the way. */
   private passWraps(): boolean {
     if (!this.running) return false;
-    const counts =
-      Math.floor((this.source.clock.now() - this.start) / this.period) -
-      this.base;
+    const counts = Math.floor((this.source.clock.now() - this.start) / this.period) - this.base;
     if (counts < 0) return false;
     if (this.mode === TimerMode.Periodic) {
-      this.start +=
-        (this.base + counts - (counts % this.initial)) * this.period;
+      this.start += (this.base + counts - (counts % this.initial)) * this.period;
       this.base = this.initial;
     } else this.running = false;
     return true;
@@ -204,8 +184,6 @@ export class ApicTimer {
       return wait > 0n ? now + Number(wait) : now;
     }
     // A masked count is worked out when somebody looks at it.
-    return this.running && !this.masked
-      ? this.start + this.base * this.period
-      : Infinity;
+    return this.running && !this.masked ? this.start + this.base * this.period : Infinity;
   }
 }

@@ -4,29 +4,12 @@
  *
  * Lines carry assertion: the polarity bits are kept and mean nothing.
  */
-import type { MmioDevice } from "../../memory/physical-memory";
-import type { InterruptController } from "../interfaces";
-import {
-  ApicTimer,
-  TimerMode,
-  type AlarmSource,
-  type ApicTimerState,
-} from "./apic-timer";
-import { ApicBaseRegister } from "./apic-base";
-import {
-  DeliveryMode,
-  Esr,
-  Icr,
-  LVT_ENTRIES,
-  Lvt,
-  Msr,
-  REGISTERS,
-  Register,
-  Shorthand,
-  Svr,
-  Version,
-} from "./registers";
-import { VectorSet } from "./vector-set";
+import type { MmioDevice } from '../../memory/physical-memory';
+import type { InterruptController } from '../interfaces';
+import { ApicTimer, TimerMode, type AlarmSource, type ApicTimerState } from './apic-timer';
+import { ApicBaseRegister } from './apic-base';
+import { DeliveryMode, Esr, Icr, LVT_ENTRIES, Lvt, Msr, REGISTERS, Register, Shorthand, Svr, Version } from './registers';
+import { VectorSet } from './vector-set';
 
 /** An interrupt message for other processors. */
 export interface OutgoingIpi {
@@ -102,12 +85,8 @@ const EXT_INT = DeliveryMode.ExtInt << Lvt.MODE_SHIFT;
 
 export class LocalApic implements InterruptController, MmioDevice {
   /** Pins: LINT0 takes the output of the 8259A pair, LINT1 is NMI on a PC. They are INTR and NMI while the APIC is disabled. */
-  readonly lint0 = {
-    set: (level: boolean): void => this.setLine(LINT0, level),
-  };
-  readonly lint1 = {
-    set: (level: boolean): void => this.setLine(LINT1, level),
-  };
+  readonly lint0 = { set: (level: boolean): void => this.setLine(LINT0, level) };
+  readonly lint1 = { set: (level: boolean): void => this.setLine(LINT1, level) };
 
   private readonly base: ApicBaseRegister;
   private readonly initialId: number;
@@ -141,16 +120,8 @@ export class LocalApic implements InterruptController, MmioDevice {
       bootstrapProcessor: options.bootstrapProcessor ?? true,
       physicalAddressWidth: options.physicalAddressWidth ?? 46,
     });
-    this.timer = new ApicTimer(
-      options.timers,
-      options.timerPeriod ?? DEFAULT_TIMER_PERIOD,
-      options.readTsc,
-      () => this.signal(LVT_TIMER),
-    );
-    this.version =
-      Version.INTEGRATED |
-      ((LVT_ENTRIES - 1) << Version.MAX_LVT_SHIFT) |
-      Version.EOI_SUPPRESSION;
+    this.timer = new ApicTimer(options.timers, options.timerPeriod ?? DEFAULT_TIMER_PERIOD, options.readTsc, () => this.signal(LVT_TIMER));
+    this.version = Version.INTEGRATED | ((LVT_ENTRIES - 1) << Version.MAX_LVT_SHIFT) | Version.EOI_SUPPRESSION;
     this.resetRegisters();
   }
 
@@ -196,9 +167,7 @@ export class LocalApic implements InterruptController, MmioDevice {
   }
 
   private get x2apicLogicalId(): number {
-    return (
-      (((this.initialId >>> 4) << 16) | (1 << (this.initialId & 15))) >>> 0
-    );
+    return (((this.initialId >>> 4) << 16) | (1 << (this.initialId & 15))) >>> 0;
   }
 
   // ---- to the processor ----
@@ -244,19 +213,12 @@ export class LocalApic implements InterruptController, MmioDevice {
 
   private updateExternal(): void {
     const was = this.external;
-    this.external = this.base.enabled
-      ? this.externalMessage ||
-        this.lineIsExternal(LINT0) ||
-        this.lineIsExternal(LINT1)
-      : this.lines[LINT0];
+    this.external = this.base.enabled ? this.externalMessage || this.lineIsExternal(LINT0) || this.lineIsExternal(LINT1) : this.lines[LINT0];
     if (this.external && !was) this.options.onChange();
   }
 
   private lineIsExternal(line: number): boolean {
-    return (
-      this.lines[line] &&
-      (this.lvt[LVT_LINT + line] & (Lvt.MASKED | Lvt.MODE)) === EXT_INT
-    );
+    return this.lines[line] && (this.lvt[LVT_LINT + line] & (Lvt.MASKED | Lvt.MODE)) === EXT_INT;
   }
 
   // ---- interrupts in ----
@@ -266,20 +228,14 @@ export class LocalApic implements InterruptController, MmioDevice {
     if (destination === (wide ? BROADCAST32 : BROADCAST8)) return true;
     if (this.base.x2apic) {
       if (!logical) return destination === this.initialId;
-      return (
-        destination >>> 16 === this.ldr >>> 16 &&
-        (destination & this.ldr & 0xffff) !== 0
-      );
+      return destination >>> 16 === this.ldr >>> 16 && (destination & this.ldr & 0xffff) !== 0;
     }
     if (!logical) return destination === this.id;
     const logicalId = this.ldr >>> 24;
     if (this.dfr >>> 28 === 0xf) return (logicalId & destination) !== 0;
     // Cluster model: bits 7:4 name the cluster (15: all), bits 3:0 the members.
     const cluster = destination >>> 4;
-    return (
-      (cluster === logicalId >>> 4 || cluster === 0xf) &&
-      (logicalId & destination & 0xf) !== 0
-    );
+    return (cluster === logicalId >>> 4 || cluster === 0xf) && (logicalId & destination & 0xf) !== 0;
   }
 
   /** An interrupt message that is for this processor. False: not accepted, the APIC is switched off. */
@@ -335,10 +291,7 @@ export class LocalApic implements InterruptController, MmioDevice {
     const lvt = this.lvt[index];
     if ((lvt & Lvt.MASKED) !== 0) return;
     // The timer and error entries have no delivery mode.
-    const mode =
-      index === LVT_TIMER || index === LVT_ERROR
-        ? DeliveryMode.Fixed
-        : (lvt & Lvt.MODE) >>> Lvt.MODE_SHIFT;
+    const mode = index === LVT_TIMER || index === LVT_ERROR ? DeliveryMode.Fixed : (lvt & Lvt.MODE) >>> Lvt.MODE_SHIFT;
     this.accept(lvt & Lvt.VECTOR, mode, false);
   }
 
@@ -351,8 +304,7 @@ export class LocalApic implements InterruptController, MmioDevice {
     } else {
       const lvt = this.lvt[LVT_LINT + line];
       const mode = lvt & Lvt.MODE;
-      const levelTriggered =
-        (lvt & Lvt.LEVEL) !== 0 && mode === DeliveryMode.Fixed;
+      const levelTriggered = (lvt & Lvt.LEVEL) !== 0 && mode === DeliveryMode.Fixed;
       if (levelTriggered) this.settleLine(line);
       else if (rising && mode !== EXT_INT) this.signal(LVT_LINT + line);
     }
@@ -363,14 +315,8 @@ export class LocalApic implements InterruptController, MmioDevice {
   private settleLine(line: number): void {
     const index = LVT_LINT + line;
     const lvt = this.lvt[index];
-    if (
-      !this.lines[line] ||
-      (lvt & (Lvt.MASKED | Lvt.REMOTE_IRR | Lvt.MODE)) !== 0 ||
-      (lvt & Lvt.LEVEL) === 0
-    )
-      return;
-    if (this.accept(lvt & Lvt.VECTOR, DeliveryMode.Fixed, true))
-      this.lvt[index] |= Lvt.REMOTE_IRR;
+    if (!this.lines[line] || (lvt & (Lvt.MASKED | Lvt.REMOTE_IRR | Lvt.MODE)) !== 0 || (lvt & Lvt.LEVEL) === 0) return;
+    if (this.accept(lvt & Lvt.VECTOR, DeliveryMode.Fixed, true)) this.lvt[index] |= Lvt.REMOTE_IRR;
   }
 
   private endOfInterrupt(): void {
@@ -385,11 +331,7 @@ export class LocalApic implements InterruptController, MmioDevice {
   private endOfLevel(vector: number): void {
     for (const line of [LINT0, LINT1]) {
       const index = LVT_LINT + line;
-      if (
-        (this.lvt[index] & Lvt.REMOTE_IRR) === 0 ||
-        (this.lvt[index] & Lvt.VECTOR) !== vector
-      )
-        continue;
+      if ((this.lvt[index] & Lvt.REMOTE_IRR) === 0 || (this.lvt[index] & Lvt.VECTOR) !== vector) continue;
       this.lvt[index] &= ~Lvt.REMOTE_IRR;
       this.settleLine(line);
     }
@@ -402,41 +344,18 @@ export class LocalApic implements InterruptController, MmioDevice {
     const shorthand = this.icrLow >>> Icr.SHORTHAND_SHIFT;
     const vector = this.icrLow & Icr.VECTOR;
     const mode = (this.icrLow & Icr.MODE) >>> Icr.MODE_SHIFT;
-    if (
-      (mode === DeliveryMode.Fixed || mode === DeliveryMode.LowestPriority) &&
-      vector < FIRST_VECTOR
-    )
-      return this.error(Esr.SEND_ILLEGAL_VECTOR);
+    if ((mode === DeliveryMode.Fixed || mode === DeliveryMode.LowestPriority) && vector < FIRST_VECTOR) return this.error(Esr.SEND_ILLEGAL_VECTOR);
     // "INIT Level De-assert" synchronises arbitration ids, which no longer exist.
-    if (
-      mode === DeliveryMode.Init &&
-      (this.icrLow & (Icr.LEVEL | Icr.ASSERT)) === Icr.LEVEL
-    )
-      return;
+    if (mode === DeliveryMode.Init && (this.icrLow & (Icr.LEVEL | Icr.ASSERT)) === Icr.LEVEL) return;
     // "Valid Combinations for the Local APIC ICR": to oneself only fixed interrupts go by shorthand; there are no ExtINT messages.
-    const toSelfByShorthand =
-      shorthand === Shorthand.Self || shorthand === Shorthand.AllIncludingSelf;
-    if (
-      mode === DeliveryMode.ExtInt ||
-      (toSelfByShorthand && mode !== DeliveryMode.Fixed)
-    )
-      return;
+    const toSelfByShorthand = shorthand === Shorthand.Self || shorthand === Shorthand.AllIncludingSelf;
+    if (mode === DeliveryMode.ExtInt || (toSelfByShorthand && mode !== DeliveryMode.Fixed)) return;
     const wide = this.base.x2apic;
     const destination = wide ? this.icrHigh : this.icrHigh >>> 24;
     const logical = (this.icrLow & Icr.LOGICAL) !== 0;
-    const forSelf =
-      toSelfByShorthand ||
-      (shorthand === Shorthand.None &&
-        this.matches(destination, logical, wide));
+    const forSelf = toSelfByShorthand || (shorthand === Shorthand.None && this.matches(destination, logical, wide));
     if (forSelf) this.accept(vector, mode, false);
-    if (shorthand !== Shorthand.Self)
-      this.options.onIpi?.({
-        vector,
-        deliveryMode: mode,
-        destination,
-        logical,
-        shorthand,
-      });
+    if (shorthand !== Shorthand.Self) this.options.onIpi?.({ vector, deliveryMode: mode, destination, logical, shorthand });
   }
 
   // ---- registers ----
@@ -470,14 +389,10 @@ export class LocalApic implements InterruptController, MmioDevice {
       case Register.DIVIDE:
         return this.timer.divideConfiguration;
     }
-    if (register >= Register.ISR && register < Register.TMR)
-      return this.isr.word(register - Register.ISR);
-    if (register >= Register.TMR && register < Register.IRR)
-      return this.tmr.word(register - Register.TMR);
-    if (register >= Register.IRR && register < Register.ESR)
-      return this.irr.word(register - Register.IRR);
-    if (register >= Register.LVT_TIMER && register <= Register.LVT_ERROR)
-      return this.lvt[entry(register)];
+    if (register >= Register.ISR && register < Register.TMR) return this.isr.word(register - Register.ISR);
+    if (register >= Register.TMR && register < Register.IRR) return this.tmr.word(register - Register.TMR);
+    if (register >= Register.IRR && register < Register.ESR) return this.irr.word(register - Register.IRR);
+    if (register >= Register.LVT_TIMER && register <= Register.LVT_ERROR) return this.lvt[entry(register)];
     return 0;
   }
 
@@ -521,30 +436,24 @@ export class LocalApic implements InterruptController, MmioDevice {
         else this.accept(value, DeliveryMode.Fixed, false);
         return;
     }
-    if (register >= Register.LVT_TIMER && register <= Register.LVT_ERROR)
-      this.writeLvt(entry(register), value);
+    if (register >= Register.LVT_TIMER && register <= Register.LVT_ERROR) this.writeLvt(entry(register), value);
   }
 
   private writeSvr(value: number): void {
     this.svr = value;
     // "The mask bits for all the LVT entries are set. Attempts to reset these bits will be ignored."
-    if (!this.softwareEnabled)
-      for (let i = 0; i < LVT_ENTRIES; i++) this.writeLvt(i, this.lvt[i]);
+    if (!this.softwareEnabled) for (let i = 0; i < LVT_ENTRIES; i++) this.writeLvt(i, this.lvt[i]);
   }
 
   private writeLvt(index: number, value: number): void {
     const { writable } = REGISTERS[Register.LVT_TIMER + index]!;
     if (!this.softwareEnabled) value |= Lvt.MASKED;
-    if (index === LVT_TIMER && this.options.tscDeadline === false)
-      value &= ~(TimerMode.TscDeadline << Lvt.TIMER_MODE_SHIFT);
+    if (index === LVT_TIMER && this.options.tscDeadline === false) value &= ~(TimerMode.TscDeadline << Lvt.TIMER_MODE_SHIFT);
     this.lvt[index] = (value & writable) | (this.lvt[index] & Lvt.REMOTE_IRR);
     if (index === LVT_TIMER) {
       // Mode 3 is reserved; it counts as the timer counts without bit 18.
       const mode = (value & Lvt.TIMER_MODE) >>> Lvt.TIMER_MODE_SHIFT;
-      this.timer.configure(
-        mode === 3 ? TimerMode.Periodic : mode,
-        (value & Lvt.MASKED) !== 0,
-      );
+      this.timer.configure(mode === 3 ? TimerMode.Periodic : mode, (value & Lvt.MASKED) !== 0);
       return;
     }
     if (index !== LVT_LINT + LINT0 && index !== LVT_LINT + LINT1) return;
@@ -558,17 +467,12 @@ export class LocalApic implements InterruptController, MmioDevice {
   readMmio(offset: number, size: 1 | 2 | 4): number {
     const value = this.readPage(offset);
     const shift = (offset & 3) * 8;
-    return size === 4
-      ? value
-      : size === 2
-        ? (value >>> shift) & 0xffff
-        : (value >>> shift) & 0xff;
+    return size === 4 ? value : size === 2 ? (value >>> shift) & 0xffff : (value >>> shift) & 0xff;
   }
 
   private readPage(offset: number): number {
     const register = offset >>> 4;
-    if (REGISTERS[register]?.xapic === true)
-      return (offset & 15) < 4 ? this.read(register) >>> 0 : 0;
+    if (REGISTERS[register]?.xapic === true) return (offset & 15) < 4 ? this.read(register) >>> 0 : 0;
     this.error(Esr.ILLEGAL_REGISTER);
     return 0;
   }
@@ -586,17 +490,12 @@ export class LocalApic implements InterruptController, MmioDevice {
 
   readMsr(index: number): bigint | undefined {
     if (index === Msr.APIC_BASE) return this.base.value;
-    if (index === Msr.TSC_DEADLINE)
-      return this.options.tscDeadline === false
-        ? undefined
-        : this.timer.deadline;
+    if (index === Msr.TSC_DEADLINE) return this.options.tscDeadline === false ? undefined : this.timer.deadline;
     const register = index - Msr.X2APIC_FIRST;
     const access = this.base.x2apic ? REGISTERS[register]?.x2apic : undefined;
-    if (access === undefined || access === "wo") return undefined;
+    if (access === undefined || access === 'wo') return undefined;
     const low = BigInt(this.read(register) >>> 0);
-    return register === Register.ICR_LOW
-      ? low | (BigInt(this.icrHigh) << 32n)
-      : low;
+    return register === Register.ICR_LOW ? low | (BigInt(this.icrHigh) << 32n) : low;
   }
 
   writeMsr(index: number, value: bigint): boolean {
@@ -606,20 +505,17 @@ export class LocalApic implements InterruptController, MmioDevice {
       this.timer.deadline = value;
       return true;
     }
-    return (
-      this.base.x2apic && this.writeX2apic(index - Msr.X2APIC_FIRST, value)
-    );
+    return this.base.x2apic && this.writeX2apic(index - Msr.X2APIC_FIRST, value);
   }
 
   private writeX2apic(register: number, value: bigint): boolean {
     const layout = REGISTERS[register];
-    if (layout?.x2apic === undefined || layout.x2apic === "ro") return false;
+    if (layout?.x2apic === undefined || layout.x2apic === 'ro') return false;
     const high = Number(value >> 32n);
     if (high !== 0 && register !== Register.ICR_LOW) return false;
     const low = Number(value & 0xffff_ffffn);
     let legal = layout.writable | layout.readOnly;
-    if (register === Register.LVT_TIMER && this.options.tscDeadline === false)
-      legal &= ~(TimerMode.TscDeadline << Lvt.TIMER_MODE_SHIFT);
+    if (register === Register.LVT_TIMER && this.options.tscDeadline === false) legal &= ~(TimerMode.TscDeadline << Lvt.TIMER_MODE_SHIFT);
     if ((low & ~legal) !== 0) return false;
     if (register === Register.ICR_LOW) this.icrHigh = high;
     this.write(register, (low & layout.writable) >>> 0);
@@ -627,11 +523,7 @@ export class LocalApic implements InterruptController, MmioDevice {
   }
 
   private writeBase(value: bigint): boolean {
-    const before = {
-      mmio: this.base.mmio,
-      enabled: this.base.enabled,
-      x2apic: this.base.x2apic,
-    };
+    const before = { mmio: this.base.mmio, enabled: this.base.enabled, x2apic: this.base.x2apic };
     if (!this.base.write(value)) return false;
     if (before.enabled && !this.base.enabled) this.resetRegisters();
     if (!before.x2apic && this.base.x2apic) {
@@ -648,32 +540,10 @@ export class LocalApic implements InterruptController, MmioDevice {
   // ---- snapshots ----
 
   save(): LocalApicState {
-    const {
-      id,
-      tpr,
-      ldr,
-      dfr,
-      svr,
-      esr,
-      errors,
-      icrLow,
-      icrHigh,
-      externalMessage,
-    } = this;
+    const { id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage } = this;
     return {
       base: this.base.value.toString(),
-      ...{
-        id,
-        tpr,
-        ldr,
-        dfr,
-        svr,
-        esr,
-        errors,
-        icrLow,
-        icrHigh,
-        externalMessage,
-      },
+      ...{ id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage },
       irr: this.irr.save(),
       isr: this.isr.save(),
       tmr: this.tmr.save(),
@@ -684,31 +554,9 @@ export class LocalApic implements InterruptController, MmioDevice {
   }
 
   restore(state: LocalApicState): void {
-    const {
-      id,
-      tpr,
-      ldr,
-      dfr,
-      svr,
-      esr,
-      errors,
-      icrLow,
-      icrHigh,
-      externalMessage,
-    } = state;
+    const { id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage } = state;
     this.base.restore(BigInt(state.base));
-    Object.assign(this, {
-      id,
-      tpr,
-      ldr,
-      dfr,
-      svr,
-      esr,
-      errors,
-      icrLow,
-      icrHigh,
-      externalMessage,
-    });
+    Object.assign(this, { id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage });
     this.irr.restore(state.irr);
     this.isr.restore(state.isr);
     this.tmr.restore(state.tmr);

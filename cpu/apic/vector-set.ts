@@ -38,8 +38,7 @@ export class VectorSet {
   }
 
   private scan(from: number): number {
-    for (let i = from; i >= 0; i--)
-      if (this.words[i] !== 0) return i * 32 + 31 - Math.clz32(this.words[i]);
+    for (let i = from; i >= 0; i--) if (this.words[i] !== 0) return i * 32 + 31 - Math.clz32(this.words[i]);
     return 0;
   }
 }

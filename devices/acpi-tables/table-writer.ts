@@ -6,8 +6,7 @@ const TABLE_REVISION = 1;
 const SYSTEM_IO = 1;
 const SYSTEM_MEMORY = 0;
 
-const byteSum = (bytes: Uint8Array): number =>
-  bytes.reduce((sum, byte) => (sum + byte) & 0xff, 0);
+const byteSum = (bytes: Uint8Array): number => bytes.reduce((sum, byte) => (sum + byte) & 0xff, 0);
 
 /** Makes the bytes sum to zero by the one at `at`. */
 export function fixChecksum(bytes: Uint8Array, at: number): void {
@@ -35,17 +34,13 @@ export class TableWriter {
   }
   /** Below 2^53. */
   u64(value: number): this {
-    return this.u32(value % 0x1_0000_0000).u32(
-      Math.floor(value / 0x1_0000_0000),
-    );
+    return this.u32(value % 0x1_0000_0000).u32(Math.floor(value / 0x1_0000_0000));
   }
   zeros(count: number): this {
     return this.u8(...new Array<number>(count).fill(0));
   }
   text(value: string, width: number): this {
-    return this.u8(
-      ...[...value.padEnd(width).slice(0, width)].map((c) => c.charCodeAt(0)),
-    );
+    return this.u8(...[...value.padEnd(width).slice(0, width)].map((c) => c.charCodeAt(0)));
   }
   append(values: Iterable<number>): this {
     return this.u8(...values);
@@ -68,15 +63,7 @@ export class TableWriter {
   /** The table with its header and checksum. */
   table(signature: string, revision: number): Uint8Array {
     const header = new TableWriter();
-    header
-      .text(signature, 4)
-      .u32(this.offset)
-      .u8(revision, 0)
-      .text("VMEXIT", 6)
-      .text("VMEXITPC", 8)
-      .u32(TABLE_REVISION)
-      .text("VMEX", 4)
-      .u32(TABLE_REVISION);
+    header.text(signature, 4).u32(this.offset).u8(revision, 0).text('VMEXIT', 6).text('VMEXITPC', 8).u32(TABLE_REVISION).text('VMEX', 4).u32(TABLE_REVISION);
     const bytes = Uint8Array.from([...header.raw(), ...this.bytes]);
     fixChecksum(bytes, CHECKSUM);
     return bytes;

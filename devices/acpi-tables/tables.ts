@@ -1,15 +1,6 @@
 /** All ACPI tables of the board, at their addresses. */
-import { dsdt, type DsdtOptions } from "./dsdt";
-import {
-  facs,
-  fadt,
-  hpetTable,
-  madt,
-  mcfg,
-  rsdp,
-  rsdt,
-  xsdt,
-} from "./fixed-tables";
+import { dsdt, type DsdtOptions } from './dsdt';
+import { facs, fadt, hpetTable, madt, mcfg, rsdp, rsdt, xsdt } from './fixed-tables';
 
 export interface AcpiTable {
   /** Physical address. */
@@ -24,8 +15,7 @@ export interface AcpiTables {
 }
 
 /** COM1 is what there is unless `serialPorts` says otherwise. */
-export type AcpiOptions = Omit<DsdtOptions, "serialPorts"> &
-  Partial<Pick<DsdtOptions, "serialPorts">>;
+export type AcpiOptions = Omit<DsdtOptions, 'serialPorts'> & Partial<Pick<DsdtOptions, 'serialPorts'>>;
 
 /** Where software looks for the RSDP, on 16-byte boundaries. The memory map says reserved. */
 export const ACPI_AREA = { base: 0xf_0000, end: 0x10_0000 } as const;
@@ -39,21 +29,13 @@ export function buildAcpiTables(options: AcpiOptions): AcpiTables {
   const place = (bytes: Uint8Array, alignment = 16): number => {
     const address = Math.ceil(next / alignment) * alignment;
     next = address + bytes.length;
-    if (next > ACPI_AREA.end)
-      throw new RangeError(
-        `the ACPI tables need more than ${ACPI_AREA.end - ACPI_AREA.base} bytes`,
-      );
+    if (next > ACPI_AREA.end) throw new RangeError(`the ACPI tables need more than ${ACPI_AREA.end - ACPI_AREA.base} bytes`);
     tables.push({ address, bytes });
     return address;
   };
   const facsAddress = place(facs(), 64);
   const dsdtAddress = place(dsdt({ serialPorts: [COM1], ...options }));
-  const listed = [
-    fadt(facsAddress, dsdtAddress),
-    madt(options.processors),
-    mcfg(),
-    ...(options.hpet ? [hpetTable()] : []),
-  ].map((bytes) => place(bytes));
+  const listed = [fadt(facsAddress, dsdtAddress), madt(options.processors), mcfg(), ...(options.hpet ? [hpetTable()] : [])].map((bytes) => place(bytes));
   const root = rsdp(place(rsdt(listed)), place(xsdt(listed)));
   return {
     rsdp: ACPI_AREA.base,

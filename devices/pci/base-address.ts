@@ -1,5 +1,5 @@
 /** Base address registers: PCI Local Bus Specification, "Base Addresses". Software sizes them by writing ones; decoding follows the command register. */
-import type { AccessSize, MmioDevice, PortBus, PortDevice } from "../bus";
+import type { AccessSize, MmioDevice, PortBus, PortDevice } from '../bus';
 
 /** The registers behind a base address, by offset. */
 export interface RegisterWindow {
@@ -8,7 +8,7 @@ export interface RegisterWindow {
 }
 
 export interface BarLayout {
-  readonly kind: "io" | "memory32" | "memory64";
+  readonly kind: 'io' | 'memory32' | 'memory64';
   /** Bytes, a power of two: 4 to 256 for I/O, 16 to 2 GiB for memory. */
   readonly size: number;
   readonly prefetchable?: boolean;
@@ -49,33 +49,22 @@ export class BaseAddress {
   /** Throws RangeError for a size that no register can describe. */
   constructor(readonly layout: BarLayout) {
     const { kind, size, window } = layout;
-    const [least, most] = kind === "io" ? [4, 256] : [16, 0x8000_0000];
+    const [least, most] = kind === 'io' ? [4, 256] : [16, 0x8000_0000];
     if (!Number.isInteger(Math.log2(size)) || size < least || size > most) {
-      throw new RangeError(
-        `a ${kind} base address of ${size} bytes is not a power of two from ${least} to ${most}`,
-      );
+      throw new RangeError(`a ${kind} base address of ${size} bytes is not a power of two from ${least} to ${most}`);
     }
     this.mask = (TWO32 - size) >>> 0;
-    this.flags =
-      kind === "io"
-        ? IO_FLAG
-        : (kind === "memory64" ? TYPE_64 : 0) |
-          (layout.prefetchable ? PREFETCHABLE : 0);
-    this.mmio = {
-      readMmio: (offset, access) => window.read(offset, access),
-      writeMmio: (offset, access, value) => window.write(offset, access, value),
-    };
+    this.flags = kind === 'io' ? IO_FLAG : (kind === 'memory64' ? TYPE_64 : 0) | (layout.prefetchable ? PREFETCHABLE : 0);
+    this.mmio = { readMmio: (offset, access) => window.read(offset, access), writeMmio: (offset, access, value) => window.write(offset, access, value) };
     this.port = {
-      readPort: (port, access) =>
-        window.read(port - (this.decoded ?? 0), access),
-      writePort: (port, access, value) =>
-        window.write(port - (this.decoded ?? 0), access, value),
+      readPort: (port, access) => window.read(port - (this.decoded ?? 0), access),
+      writePort: (port, access, value) => window.write(port - (this.decoded ?? 0), access, value),
     };
   }
 
   /** Registers it takes in configuration space. */
   get registers(): 1 | 2 {
-    return this.layout.kind === "memory64" ? 2 : 1;
+    return this.layout.kind === 'memory64' ? 2 : 1;
   }
 
   get address(): number {
@@ -109,24 +98,18 @@ export class BaseAddress {
     const { kind, size } = this.layout;
     // "A device does not respond to address 0": the state after reset.
     if (address === 0 || this.spaces === undefined) return false;
-    if (kind === "io") return address + size <= PORTS;
-    return (
-      address + size <= ADDRESS_LIMIT &&
-      this.spaces.memoryDecodable(address, size)
-    );
+    if (kind === 'io') return address + size <= PORTS;
+    return address + size <= ADDRESS_LIMIT && this.spaces.memoryDecodable(address, size);
   }
 
   /** Ports that a fixed device of the board answers stay with it. */
   private map({ ports, memory }: PciSpaces, address: number): void {
-    if (this.layout.kind !== "io")
-      return memory.mapMmio(address, this.layout.size, this.mmio);
-    for (let p = address; p < address + this.layout.size; p++)
-      if (ports.at(p) === undefined) ports.register(p, 1, this.port);
+    if (this.layout.kind !== 'io') return memory.mapMmio(address, this.layout.size, this.mmio);
+    for (let p = address; p < address + this.layout.size; p++) if (ports.at(p) === undefined) ports.register(p, 1, this.port);
   }
 
   private unmap({ ports, memory }: PciSpaces, address: number): void {
-    if (this.layout.kind !== "io") return memory.unmapMmio(this.mmio);
-    for (let p = address; p < address + this.layout.size; p++)
-      if (ports.at(p) === this.port) ports.unregister(p, 1);
+    if (this.layout.kind !== 'io') return memory.unmapMmio(this.mmio);
+    for (let p = address; p < address + this.layout.size; p++) if (ports.at(p) === this.port) ports.unregister(p, 1);
   }
 }

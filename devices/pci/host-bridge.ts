@@ -1,5 +1,5 @@
 /** The memory controller hub of a Q35 board, 8086:29C0 at 00:00.0. */
-import { PciDevice } from "./pci-device";
+import { PciDevice } from './pci-device';
 
 const PCIEXBAR = 0x60;
 /** Enabled, 256 buses (bits 2:1 = 0). */
@@ -14,12 +14,7 @@ const SMRAM_RESET = 0x02;
  */
 export class HostBridge extends PciDevice {
   constructor(ecamBase: number) {
-    super({
-      vendor: 0x8086,
-      device: 0x29c0,
-      classCode: 0x06_0000,
-      revision: 2,
-    });
+    super({ vendor: 0x8086, device: 0x29c0, classCode: 0x06_0000, revision: 2 });
     this.set32(PCIEXBAR, ecamBase + PCIEXBAR_ENABLE);
     this.allow(PAM0, ...new Array<number>(PAM_BYTES).fill(0x33));
     this.config[SMRAM] = SMRAM_RESET;

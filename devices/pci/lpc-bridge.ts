@@ -1,6 +1,6 @@
 /** The LPC interface bridge of an ICH9, 8086:2918 at 00:1F.0, as firmware leaves it: fixed decode ranges and PCI interrupt routing. */
-import type { InterruptLine } from "../bus";
-import { PciDevice, type PciDeviceState } from "./pci-device";
+import type { InterruptLine } from '../bus';
+import { PciDevice, type PciDeviceState } from './pci-device';
 
 const PMBASE = 0x40;
 const ACPI_CNTL = 0x44;
@@ -40,13 +40,7 @@ export class LpcBridge extends PciDevice {
   private readonly isa: readonly ReadonlyMap<number, InterruptLine>[];
 
   constructor(options: LpcBridgeOptions) {
-    super({
-      vendor: 0x8086,
-      device: 0x2918,
-      classCode: 0x06_0100,
-      revision: 2,
-      multifunction: true,
-    });
+    super({ vendor: 0x8086, device: 0x2918, classCode: 0x06_0100, revision: 2, multifunction: true });
     this.set32(PMBASE, options.pmBase + 1);
     this.config[ACPI_CNTL] = ACPI_EN;
     this.config[SIRQ_CNTL] = 0x10;
@@ -56,9 +50,7 @@ export class LpcBridge extends PciDevice {
       this.allow(register, IRQEN | IR);
     });
     this.set32(RCBA, RCBA_BASE + RCBA_ENABLE);
-    this.isa = PIRQ_ROUT.map(
-      () => new Map(ROUTABLE.map((irq) => [irq, options.isaSource(irq)])),
-    );
+    this.isa = PIRQ_ROUT.map(() => new Map(ROUTABLE.map((irq) => [irq, options.isaSource(irq)])));
     this.pirqs = PIRQ_ROUT.map((_, i) => ({
       set: (level) => {
         this.levels[i] = level;
@@ -75,10 +67,7 @@ export class LpcBridge extends PciDevice {
 
   private driveIsa(pirq: number): void {
     const route = this.config[PIRQ_ROUT[pirq]];
-    for (const [irq, line] of this.isa[pirq])
-      line.set(
-        this.levels[pirq] && (route & IRQEN) === 0 && (route & IR) === irq,
-      );
+    for (const [irq, line] of this.isa[pirq]) line.set(this.levels[pirq] && (route & IRQEN) === 0 && (route & IR) === irq);
   }
 
   override restore(state: PciDeviceState): void {

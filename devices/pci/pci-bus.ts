@@ -2,23 +2,11 @@
  * PCI bus 0 and the ways to its configuration space: configuration mechanism #1 (CF8h, CFCh) and the enhanced mechanism of PCI Express
  * (ECAM). There are no bridges to other buses yet; what is not there reads as all ones.
  */
-import type {
-  AccessSize,
-  InterruptLine,
-  MmioDevice,
-  PortBus,
-  PortDevice,
-  Snapshotable,
-} from "../bus";
-import type { InterruptSink } from "../interrupt-message";
-import { SharedLine } from "../shared-line";
-import type { PciSpaces } from "./base-address";
-import {
-  Command,
-  PciRegister,
-  type PciDevice,
-  type PciDeviceState,
-} from "./pci-device";
+import type { AccessSize, InterruptLine, MmioDevice, PortBus, PortDevice, Snapshotable } from '../bus';
+import type { InterruptSink } from '../interrupt-message';
+import { SharedLine } from '../shared-line';
+import type { PciSpaces } from './base-address';
+import { Command, PciRegister, type PciDevice, type PciDeviceState } from './pci-device';
 
 const CONFIG_ADDRESS = 0xcf8;
 const CONFIG_DATA = 0xcfc;
@@ -42,7 +30,7 @@ const PINS = 4;
 
 export interface PciBusOptions {
   readonly ports: PortBus;
-  readonly memory: PciSpaces["memory"];
+  readonly memory: PciSpaces['memory'];
   /** PIRQA# to PIRQD#. */
   readonly interrupts: readonly InterruptLine[];
   readonly messages: InterruptSink;
@@ -58,9 +46,7 @@ export function pirqOf(slot: number, pin: number): number {
   return (slot + pin - 1) % PINS;
 }
 
-export class PciBus
-  implements PortDevice, MmioDevice, Snapshotable<PciBusState>
-{
+export class PciBus implements PortDevice, MmioDevice, Snapshotable<PciBusState> {
   private readonly functions = new Map<number, PciDevice>();
   private readonly lines: readonly SharedLine[];
   private readonly spaces: PciSpaces;
@@ -72,30 +58,18 @@ export class PciBus
     this.spaces = {
       ports: options.ports,
       memory: options.memory,
-      memoryDecodable: (base, size) =>
-        windows.some(
-          ([first, last]) => base >= first && base + size - 1 <= last,
-        ),
+      memoryDecodable: (base, size) => windows.some(([first, last]) => base >= first && base + size - 1 <= last),
     };
   }
 
   /** Puts a function into `slot` (0-31), function number `fn` (0-7). Throws RangeError if the place is taken. */
   add<T extends PciDevice>(slot: number, fn: number, device: T): T {
     const devfn = slot * 8 + fn;
-    if (this.functions.has(devfn))
-      throw new RangeError(`PCI 00:${slot.toString(16)}.${fn} is taken`);
+    if (this.functions.has(devfn)) throw new RangeError(`PCI 00:${slot.toString(16)}.${fn} is taken`);
     this.functions.set(devfn, device);
     const pin = device.readConfig(PciRegister.INTERRUPT_PIN, 1);
-    const interrupt =
-      pin === 0
-        ? { set: (): void => {} }
-        : this.lines[pirqOf(slot, pin)].source();
-    device.attach({
-      spaces: this.spaces,
-      interrupt,
-      messages: this.options.messages,
-      requester: devfn,
-    });
+    const interrupt = pin === 0 ? { set: (): void => {} } : this.lines[pirqOf(slot, pin)].source();
+    device.attach({ spaces: this.spaces, interrupt, messages: this.options.messages, requester: devfn });
     return device;
   }
 
@@ -109,65 +83,32 @@ export class PciBus
    * line for `irqOf` (index of the PIRQ), and turns decoding on. Throws RangeError when the windows are too small.
    */
   assignResources(irqOf: (pirq: number) => number): void {
-    const bars = [...this.functions.values()].flatMap((device) =>
-      device.baseAddresses().map(([index, bar]) => ({ device, index, bar })),
-    );
+    const bars = [...this.functions.values()].flatMap((device) => device.baseAddresses().map(([index, bar]) => ({ device, index, bar })));
     bars.sort((a, b) => b.bar.layout.size - a.bar.layout.size);
     let memory: number = FIRST_ASSIGNED_MEMORY;
     let io: number = PCI_IO_WINDOW[0];
     for (const { device, index, bar } of bars) {
       const { kind, size } = bar.layout;
-      const next = Math.ceil((kind === "io" ? io : memory) / size) * size;
-      if (
-        next + size - 1 >
-        (kind === "io" ? PCI_IO_WINDOW[1] : PCI_MEMORY_WINDOWS[1][1])
-      )
-        throw new RangeError(
-          `the PCI ${kind} window has no room for ${size} bytes more`,
-        );
+      const next = Math.ceil((kind === 'io' ? io : memory) / size) * size;
+      if (next + size - 1 > (kind === 'io' ? PCI_IO_WINDOW[1] : PCI_MEMORY_WINDOWS[1][1]))
+        throw new RangeError(`the PCI ${kind} window has no room for ${size} bytes more`);
       device.writeConfig(PciRegister.BARS + 4 * index, 4, next);
-      if (kind === "io") io = next + size;
+      if (kind === 'io') io = next + size;
       else memory = next + size;
     }
     for (const [devfn, device] of this.functions) {
       const pin = device.readConfig(PciRegister.INTERRUPT_PIN, 1);
-      if (pin !== 0)
-        device.writeConfig(
-          PciRegister.INTERRUPT_LINE,
-          1,
-          irqOf(pirqOf(devfn >>> 3, pin)),
-        );
-      device.writeConfig(
-        PciRegister.COMMAND,
-        2,
-        device.readConfig(PciRegister.COMMAND, 2) | Command.IO | Command.MEMORY,
-      );
+      if (pin !== 0) device.writeConfig(PciRegister.INTERRUPT_LINE, 1, irqOf(pirqOf(devfn >>> 3, pin)));
+      device.writeConfig(PciRegister.COMMAND, 2, device.readConfig(PciRegister.COMMAND, 2) | Command.IO | Command.MEMORY);
     }
   }
 
-  private read(
-    bus: number,
-    devfn: number,
-    offset: number,
-    size: AccessSize,
-  ): number {
+  private read(bus: number, devfn: number, offset: number, size: AccessSize): number {
     const device = bus === 0 ? this.functions.get(devfn) : undefined;
-    return device === undefined
-      ? size === 4
-        ? 0xffff_ffff
-        : size === 2
-          ? 0xffff
-          : 0xff
-      : device.readConfig(offset, size);
+    return device === undefined ? (size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff) : device.readConfig(offset, size);
   }
 
-  private write(
-    bus: number,
-    devfn: number,
-    offset: number,
-    size: AccessSize,
-    value: number,
-  ): void {
+  private write(bus: number, devfn: number, offset: number, size: AccessSize, value: number): void {
     if (bus === 0) this.functions.get(devfn)?.writeConfig(offset, size, value);
   }
 
@@ -176,63 +117,32 @@ export class PciBus
   /** "Only full DWORD accesses" reach CONFIG_ADDRESS; a narrower one is an ordinary I/O access, and nothing is there. */
   readPort(port: number, size: AccessSize): number {
     if (port === CONFIG_ADDRESS && size === 4) return this.address;
-    if (port < CONFIG_DATA || (this.address & ENABLE) === 0)
-      return 0xffff_ffff >>> (32 - 8 * size);
-    return this.read(
-      (this.address >>> 16) & 0xff,
-      (this.address >>> 8) & 0xff,
-      (this.address & 0xfc) + (port & 3),
-      size,
-    );
+    if (port < CONFIG_DATA || (this.address & ENABLE) === 0) return 0xffff_ffff >>> (32 - 8 * size);
+    return this.read((this.address >>> 16) & 0xff, (this.address >>> 8) & 0xff, (this.address & 0xfc) + (port & 3), size);
   }
 
   writePort(port: number, size: AccessSize, value: number): void {
-    if (port === CONFIG_ADDRESS && size === 4)
-      this.address = (value & ADDRESS_BITS) >>> 0;
+    if (port === CONFIG_ADDRESS && size === 4) this.address = (value & ADDRESS_BITS) >>> 0;
     if (port < CONFIG_DATA || (this.address & ENABLE) === 0) return;
-    this.write(
-      (this.address >>> 16) & 0xff,
-      (this.address >>> 8) & 0xff,
-      (this.address & 0xfc) + (port & 3),
-      size,
-      value,
-    );
+    this.write((this.address >>> 16) & 0xff, (this.address >>> 8) & 0xff, (this.address & 0xfc) + (port & 3), size, value);
   }
 
   // ---- ECAM: bus 27:20, device 19:15, function 14:12, register 11:0 ----
 
   readMmio(offset: number, size: AccessSize): number {
-    return this.read(
-      (offset >>> 20) & 0xff,
-      (offset >>> 12) & 0xff,
-      offset & 0xfff,
-      size,
-    );
+    return this.read((offset >>> 20) & 0xff, (offset >>> 12) & 0xff, offset & 0xfff, size);
   }
 
   writeMmio(offset: number, size: AccessSize, value: number): void {
-    this.write(
-      (offset >>> 20) & 0xff,
-      (offset >>> 12) & 0xff,
-      offset & 0xfff,
-      size,
-      value,
-    );
+    this.write((offset >>> 20) & 0xff, (offset >>> 12) & 0xff, offset & 0xfff, size, value);
   }
 
   save(): PciBusState {
-    return {
-      address: this.address,
-      functions: [...this.functions].map(([devfn, device]) => [
-        devfn,
-        device.save(),
-      ]),
-    };
+    return { address: this.address, functions: [...this.functions].map(([devfn, device]) => [devfn, device.save()]) };
   }
 
   restore(state: PciBusState): void {
     this.address = state.address;
-    for (const [devfn, saved] of state.functions)
-      this.functions.get(devfn)?.restore(saved);
+    for (const [devfn, saved] of state.functions) this.functions.get(devfn)?.restore(saved);
   }
 }

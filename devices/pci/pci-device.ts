@@ -1,7 +1,7 @@
 /** A PCI function with a type 0 header: PCI Local Bus Specification, "Configuration Space". Devices extend it. */
-import type { AccessSize, InterruptLine, Snapshotable } from "../bus";
-import type { InterruptSink } from "../interrupt-message";
-import { BaseAddress, type BarLayout, type PciSpaces } from "./base-address";
+import type { AccessSize, InterruptLine, Snapshotable } from '../bus';
+import type { InterruptSink } from '../interrupt-message';
+import { BaseAddress, type BarLayout, type PciSpaces } from './base-address';
 
 export interface PciIdentity {
   readonly vendor: number;
@@ -47,21 +47,8 @@ export const PciRegister = {
   VENDOR: 0x00, COMMAND: 0x04, STATUS: 0x06, REVISION: 0x08, CLASS: 0x09, HEADER_TYPE: 0x0e, BARS: 0x10,
   SUBSYSTEM_VENDOR: 0x2c, CAPABILITIES: 0x34, INTERRUPT_LINE: 0x3c, INTERRUPT_PIN: 0x3d,
 } as const; // prettier-ignore
-export const Command = {
-  IO: 0x1,
-  MEMORY: 0x2,
-  MASTER: 0x4,
-  PARITY: 0x40,
-  SERR: 0x100,
-  INTX_DISABLE: 0x400,
-} as const;
-const COMMAND_WRITABLE =
-  Command.IO |
-  Command.MEMORY |
-  Command.MASTER |
-  Command.PARITY |
-  Command.SERR |
-  Command.INTX_DISABLE;
+export const Command = { IO: 0x1, MEMORY: 0x2, MASTER: 0x4, PARITY: 0x40, SERR: 0x100, INTX_DISABLE: 0x400 } as const;
+const COMMAND_WRITABLE = Command.IO | Command.MEMORY | Command.MASTER | Command.PARITY | Command.SERR | Command.INTX_DISABLE;
 const Status = { INTERRUPT: 0x8, CAPABILITIES: 0x10 } as const;
 /** Error bits: cleared by writing 1. */
 const STATUS_CLEARABLE = 0xf900;
@@ -76,9 +63,7 @@ export class PciDevice implements Snapshotable<PciDeviceState> {
   private readonly writable = new Uint8Array(SIZE);
   /** Bits that software clears by writing 1. */
   private readonly clearable = new Uint8Array(SIZE);
-  private readonly bars = new Array<BaseAddress | undefined>(BAR_COUNT).fill(
-    undefined,
-  );
+  private readonly bars = new Array<BaseAddress | undefined>(BAR_COUNT).fill(undefined);
   protected attachment: PciAttachment | undefined;
   private interrupt = false;
   /** End of the capability list: register that holds the next pointer, and first free byte. */
@@ -92,9 +77,7 @@ export class PciDevice implements Snapshotable<PciDeviceState> {
     this.config[PciRegister.REVISION] = identity.revision;
     this.config[PciRegister.CLASS] = identity.classCode & 0xff;
     this.set16(PciRegister.CLASS + 1, identity.classCode >>> 8);
-    this.config[PciRegister.HEADER_TYPE] = identity.multifunction
-      ? MULTIFUNCTION
-      : 0;
+    this.config[PciRegister.HEADER_TYPE] = identity.multifunction ? MULTIFUNCTION : 0;
     this.set16(PciRegister.SUBSYSTEM_VENDOR, identity.subsystemVendor ?? 0);
     this.set16(PciRegister.SUBSYSTEM_VENDOR + 2, identity.subsystem ?? 0);
     this.config[PciRegister.INTERRUPT_PIN] = identity.interruptPin ?? 0;
@@ -125,10 +108,7 @@ export class PciDevice implements Snapshotable<PciDeviceState> {
   protected addBar(index: number, layout: BarLayout): BaseAddress {
     const bar = new BaseAddress(layout);
     for (let i = index; i < index + bar.registers; i++) {
-      if (i < 0 || i >= BAR_COUNT || this.bars[i] !== undefined)
-        throw new RangeError(
-          `there is no room for a base address at register ${i}`,
-        );
+      if (i < 0 || i >= BAR_COUNT || this.bars[i] !== undefined) throw new RangeError(`there is no room for a base address at register ${i}`);
       this.bars[i] = bar;
     }
     return bar;
@@ -138,17 +118,10 @@ export class PciDevice implements Snapshotable<PciDeviceState> {
    * Appends to the capability list. `body` follows the id and the next pointer, `masks` says which of its bits are writable.
    * Returns the offset of the capability. Throws RangeError when configuration space is full.
    */
-  protected addCapability(
-    id: number,
-    body: readonly number[],
-    masks: readonly number[] = [],
-  ): number {
+  protected addCapability(id: number, body: readonly number[], masks: readonly number[] = []): number {
     const offset = this.nextCapability;
     this.nextCapability = (offset + 2 + body.length + 3) & ~3;
-    if (this.nextCapability > SIZE)
-      throw new RangeError(
-        `capability ${id} does not fit into configuration space`,
-      );
+    if (this.nextCapability > SIZE) throw new RangeError(`capability ${id} does not fit into configuration space`);
     this.config[this.lastPointer] = offset;
     this.lastPointer = offset + 1;
     this.config.set([id, 0, ...body], offset);
@@ -162,10 +135,7 @@ export class PciDevice implements Snapshotable<PciDeviceState> {
   }
 
   protected get command(): number {
-    return (
-      this.config[PciRegister.COMMAND] |
-      (this.config[PciRegister.COMMAND + 1] << 8)
-    );
+    return this.config[PciRegister.COMMAND] | (this.config[PciRegister.COMMAND + 1] << 8);
   }
 
   /** The function may write to memory, messages included. */
@@ -182,12 +152,8 @@ export class PciDevice implements Snapshotable<PciDeviceState> {
   private driveInterrupt(): void {
     if (this.config[PciRegister.INTERRUPT_PIN] === 0) return;
     const status = this.config[PciRegister.STATUS];
-    this.config[PciRegister.STATUS] = this.interrupt
-      ? status | Status.INTERRUPT
-      : status & ~Status.INTERRUPT;
-    const usable =
-      (this.command & Command.INTX_DISABLE) === 0 &&
-      !this.messages.some((m) => m.enabled);
+    this.config[PciRegister.STATUS] = this.interrupt ? status | Status.INTERRUPT : status & ~Status.INTERRUPT;
+    const usable = (this.command & Command.INTX_DISABLE) === 0 && !this.messages.some((m) => m.enabled);
     this.attachment?.interrupt.set(this.interrupt && usable);
   }
 
@@ -206,21 +172,17 @@ export class PciDevice implements Snapshotable<PciDeviceState> {
 
   /** Base addresses with the index of their first register. */
   baseAddresses(): [index: number, bar: BaseAddress][] {
-    return this.bars.flatMap((bar, i): [number, BaseAddress][] =>
-      bar !== undefined && this.bars[i - 1] !== bar ? [[i, bar]] : [],
-    );
+    return this.bars.flatMap((bar, i): [number, BaseAddress][] => (bar !== undefined && this.bars[i - 1] !== bar ? [[i, bar]] : []));
   }
 
   readConfig(offset: number, size: AccessSize): number {
     let value = 0;
-    for (let i = size - 1; i >= 0; i--)
-      value = value * 256 + this.readByte(offset + i);
+    for (let i = size - 1; i >= 0; i--) value = value * 256 + this.readByte(offset + i);
     return value;
   }
 
   writeConfig(offset: number, size: AccessSize, value: number): void {
-    for (let i = 0; i < size; i++)
-      this.writeByte(offset + i, (value >>> (8 * i)) & 0xff);
+    for (let i = 0; i < size; i++) this.writeByte(offset + i, (value >>> (8 * i)) & 0xff);
     this.configWritten(offset, size);
   }
 
@@ -228,9 +190,7 @@ export class PciDevice implements Snapshotable<PciDeviceState> {
   private readByte(offset: number): number {
     if (offset >= SIZE) return 0xff;
     const bar = this.barAt(offset);
-    return bar === undefined
-      ? this.config[offset]
-      : (bar.read() >>> (8 * (offset & 3))) & 0xff;
+    return bar === undefined ? this.config[offset] : (bar.read() >>> (8 * (offset & 3))) & 0xff;
   }
 
   private writeByte(offset: number, value: number): void {
@@ -241,41 +201,23 @@ export class PciDevice implements Snapshotable<PciDeviceState> {
       return bar.write((bar.read() & ~(0xff << shift)) | (value << shift));
     }
     const writable = this.writable[offset];
-    this.config[offset] =
-      ((this.config[offset] & ~writable) | (value & writable)) &
-      ~(value & this.clearable[offset]);
+    this.config[offset] = ((this.config[offset] & ~writable) | (value & writable)) & ~(value & this.clearable[offset]);
   }
 
-  private barAt(
-    offset: number,
-  ): { read(): number; write(value: number): void } | undefined {
+  private barAt(offset: number): { read(): number; write(value: number): void } | undefined {
     const index = (offset - PciRegister.BARS) >> 2;
     const bar = index >= 0 && index < BAR_COUNT ? this.bars[index] : undefined;
     if (bar === undefined) return undefined;
     const register = this.bars[index - 1] === bar ? 1 : 0;
-    return {
-      read: () => bar.read(register),
-      write: (value) => bar.write(register, value),
-    };
+    return { read: () => bar.read(register), write: (value) => bar.write(register, value) };
   }
 
   private settleBars(): void {
-    for (const [, bar] of this.baseAddresses())
-      bar.settle(
-        (this.command &
-          (bar.layout.kind === "io" ? Command.IO : Command.MEMORY)) !==
-          0,
-      );
+    for (const [, bar] of this.baseAddresses()) bar.settle((this.command & (bar.layout.kind === 'io' ? Command.IO : Command.MEMORY)) !== 0);
   }
 
   save(): PciDeviceState {
-    const bars = this.baseAddresses().map(
-      ([index, bar]): [number, number, number] => [
-        index,
-        bar.read(0),
-        bar.registers === 2 ? bar.read(1) : 0,
-      ],
-    );
+    const bars = this.baseAddresses().map(([index, bar]): [number, number, number] => [index, bar.read(0), bar.registers === 2 ? bar.read(1) : 0]);
     return { config: [...this.config], bars, interrupt: this.interrupt };
   }
 

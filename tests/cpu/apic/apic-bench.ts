@@ -1,10 +1,6 @@
 /** A local APIC alone: a clock turned by hand, and what it told the outside. */
-import {
-  LocalApic,
-  type LocalApicOptions,
-  type OutgoingIpi,
-} from "../../../cpu/apic/local-apic";
-import { TestBench } from "../../devices/test-bench";
+import { LocalApic, type LocalApicOptions, type OutgoingIpi } from '../../../cpu/apic/local-apic';
+import { TestBench } from '../../devices/test-bench';
 
 export const PAGE = {
   ID: 0x20, VERSION: 0x30, TPR: 0x80, APR: 0x90, PPR: 0xa0, EOI: 0xb0, LDR: 0xd0, DFR: 0xe0, SVR: 0xf0, ISR: 0x100, TMR: 0x180, IRR: 0x200,
@@ -30,14 +26,13 @@ export class ApicBench {
   constructor(options: Partial<LocalApicOptions> = {}) {
     this.apic = new LocalApic({
       timers: this.bench.scheduler,
-      readTsc: () =>
-        BigInt.asUintN(64, BigInt(this.bench.now) + this.tscOffset),
+      readTsc: () => BigInt.asUintN(64, BigInt(this.bench.now) + this.tscOffset),
       onChange: () => void this.changes++,
       raiseNmi: () => void this.nmis++,
       acknowledgeExternal: () => this.externalVectors.shift() ?? 0xff,
       onEoi: (vector) => void this.eois.push(vector),
       onMove: (base) => void this.moves.push(base),
-      onInit: () => void this.inits.push("init"),
+      onInit: () => void this.inits.push('init'),
       onStartUp: (vector) => void this.inits.push(`sipi ${vector}`),
       onIpi: (ipi) => void this.ipis.push(ipi),
       ...options,

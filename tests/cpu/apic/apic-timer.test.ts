@@ -1,5 +1,5 @@
 /** SDM "APIC Timer", "TSC-Deadline Mode". The input clock is 25 MHz: 40 ns a cycle. */
-import { ApicBench, MASKED, PAGE } from "./apic-bench";
+import { ApicBench, MASKED, PAGE } from './apic-bench';
 
 const ONE = 0xb;
 const PERIODIC = 0x2_0000;
@@ -30,23 +30,19 @@ test.each([
   expect(b.get(PAGE.CURRENT)).toBe(6);
 }); // prettier-ignore
 
-test("one-shot: one interrupt when the count reaches 0, and it stays there", () => {
+test('one-shot: one interrupt when the count reaches 0, and it stays there', () => {
   const b = timer(0x40);
   b.set(PAGE.INITIAL, 100);
   b.bench.advance(3999);
   expect([b.get(PAGE.CURRENT), b.apic.pending()]).toEqual([1, false]);
   b.bench.advance(1);
-  expect([b.get(PAGE.CURRENT), b.takeAll(), b.get(PAGE.INITIAL)]).toEqual([
-    0,
-    [0x40],
-    100,
-  ]);
+  expect([b.get(PAGE.CURRENT), b.takeAll(), b.get(PAGE.INITIAL)]).toEqual([0, [0x40], 100]);
   b.set(PAGE.EOI, 0);
   b.bench.advance(100_000);
   expect(b.takeAll()).toEqual([]);
 });
 
-test("periodic: reloads, at exact distances", () => {
+test('periodic: reloads, at exact distances', () => {
   const b = timer(PERIODIC | 0x40);
   b.set(PAGE.INITIAL, 25);
   const times: number[] = [];
@@ -58,7 +54,7 @@ test("periodic: reloads, at exact distances", () => {
   expect(b.get(PAGE.CURRENT)).toBe(20);
 });
 
-test("an initial count of 0 stops both modes", () => {
+test('an initial count of 0 stops both modes', () => {
   for (const mode of [0, PERIODIC]) {
     const b = timer(mode | 0x40);
     b.set(PAGE.INITIAL, 100);
@@ -68,7 +64,7 @@ test("an initial count of 0 stops both modes", () => {
   }
 });
 
-test("a masked timer counts without interrupting; unmasked later it goes on in step", () => {
+test('a masked timer counts without interrupting; unmasked later it goes on in step', () => {
   const b = timer(PERIODIC | MASKED | 0x40);
   b.set(PAGE.INITIAL, 25);
   b.bench.advance(2400);
@@ -80,7 +76,7 @@ test("a masked timer counts without interrupting; unmasked later it goes on in s
   expect(b.apic.pending()).toBe(true);
 });
 
-test("a masked one-shot that ran out has run out: unmasking brings nothing", () => {
+test('a masked one-shot that ran out has run out: unmasking brings nothing', () => {
   const b = timer(MASKED | 0x40);
   b.set(PAGE.INITIAL, 25);
   b.bench.advance(2000);
@@ -89,7 +85,7 @@ test("a masked one-shot that ran out has run out: unmasking brings nothing", () 
   expect([b.apic.pending(), b.get(PAGE.CURRENT)]).toEqual([false, 0]);
 });
 
-test("periodic -> one-shot goes on counting and stops at 0; back to periodic it stays at 0", () => {
+test('periodic -> one-shot goes on counting and stops at 0; back to periodic it stays at 0', () => {
   const b = timer(PERIODIC | 0x40);
   b.set(PAGE.INITIAL, 100);
   b.bench.advance(2000);
@@ -102,7 +98,7 @@ test("periodic -> one-shot goes on counting and stops at 0; back to periodic it 
   expect([b.get(PAGE.CURRENT), served(b)]).toEqual([0, []]);
 });
 
-test("one-shot -> periodic while it counts: reloads when it gets to 0", () => {
+test('one-shot -> periodic while it counts: reloads when it gets to 0', () => {
   const b = timer(0x40);
   b.set(PAGE.INITIAL, 100);
   b.bench.advance(2000);
@@ -113,7 +109,7 @@ test("one-shot -> periodic while it counts: reloads when it gets to 0", () => {
   expect(served(b)).toEqual([0x40]);
 });
 
-test("a new divide configuration changes the rate from here on", () => {
+test('a new divide configuration changes the rate from here on', () => {
   const b = timer(0x40);
   b.set(PAGE.INITIAL, 100);
   b.bench.advance(2000);
@@ -125,7 +121,7 @@ test("a new divide configuration changes the rate from here on", () => {
   expect(b.apic.pending()).toBe(true);
 });
 
-test("time that jumps over many periods is one interrupt", () => {
+test('time that jumps over many periods is one interrupt', () => {
   const b = timer(PERIODIC | 0x40);
   b.set(PAGE.INITIAL, 1);
   b.bench.advanceTo(39);
@@ -137,21 +133,18 @@ test("time that jumps over many periods is one interrupt", () => {
   expect(b.bench.scheduler.next).toBe(1_000_000_040);
 });
 
-describe("TSC-deadline mode", () => {
-  test("interrupts when the TSC gets there, disarms, and reads 0", () => {
+describe('TSC-deadline mode', () => {
+  test('interrupts when the TSC gets there, disarms, and reads 0', () => {
     const b = timer(DEADLINE | 0x40);
     b.tscOffset = 1n << 40n;
     b.apic.writeMsr(TSC_DEADLINE, (1n << 40n) + 1000n);
     b.bench.advance(999);
-    expect([b.apic.pending(), b.apic.readMsr(TSC_DEADLINE)]).toEqual([
-      false,
-      (1n << 40n) + 1000n,
-    ]);
+    expect([b.apic.pending(), b.apic.readMsr(TSC_DEADLINE)]).toEqual([false, (1n << 40n) + 1000n]);
     b.bench.advance(1);
     expect([b.takeAll(), b.apic.readMsr(TSC_DEADLINE)]).toEqual([[0x40], 0n]);
   });
 
-  test("a deadline in the past interrupts at once; 0 disarms", () => {
+  test('a deadline in the past interrupts at once; 0 disarms', () => {
     const b = timer(DEADLINE | 0x40);
     b.bench.advance(5000);
     b.apic.writeMsr(TSC_DEADLINE, 1n);
@@ -163,17 +156,14 @@ describe("TSC-deadline mode", () => {
     expect(b.bench.scheduler.next).toBe(Infinity);
   });
 
-  test("a deadline beyond all time is kept and never comes", () => {
+  test('a deadline beyond all time is kept and never comes', () => {
     const b = timer(DEADLINE | 0x40);
     b.apic.writeMsr(TSC_DEADLINE, (1n << 64n) - 1n);
     b.bench.advance(1e12);
-    expect([b.apic.pending(), b.apic.readMsr(TSC_DEADLINE)]).toEqual([
-      false,
-      (1n << 64n) - 1n,
-    ]);
+    expect([b.apic.pending(), b.apic.readMsr(TSC_DEADLINE)]).toEqual([false, (1n << 64n) - 1n]);
   });
 
-  test("writing the same deadline again after the TSC moved arms for the new time", () => {
+  test('writing the same deadline again after the TSC moved arms for the new time', () => {
     const b = timer(DEADLINE | 0x40);
     b.apic.writeMsr(TSC_DEADLINE, 10_000n);
     b.tscOffset = 9_000n;
@@ -182,13 +172,13 @@ describe("TSC-deadline mode", () => {
     expect(b.takeAll()).toEqual([0x40]);
   });
 
-  test("the counter is out of use: initial count writes are ignored, current count reads 0", () => {
+  test('the counter is out of use: initial count writes are ignored, current count reads 0', () => {
     const b = timer(DEADLINE | 0x40);
     b.set(PAGE.INITIAL, 100);
     expect([b.get(PAGE.INITIAL), b.get(PAGE.CURRENT)]).toEqual([0, 0]);
   });
 
-  test("in other modes the MSR reads 0 and writes are ignored", () => {
+  test('in other modes the MSR reads 0 and writes are ignored', () => {
     const b = timer(0x40);
     expect(b.apic.writeMsr(TSC_DEADLINE, 100n)).toBe(true);
     expect(b.apic.readMsr(TSC_DEADLINE)).toBe(0n);
@@ -196,7 +186,7 @@ describe("TSC-deadline mode", () => {
     expect(b.apic.pending()).toBe(false);
   });
 
-  test("going into and out of the mode disarms", () => {
+  test('going into and out of the mode disarms', () => {
     const b = timer(0x40);
     b.set(PAGE.INITIAL, 100);
     b.set(PAGE.LVT_TIMER, DEADLINE | 0x40);
@@ -210,12 +200,9 @@ describe("TSC-deadline mode", () => {
     expect(b.apic.readMsr(TSC_DEADLINE)).toBe(0n);
   });
 
-  test("a processor without it: #GP, and the mode bit does not stick", () => {
+  test('a processor without it: #GP, and the mode bit does not stick', () => {
     const b = ApicBench.enabled({ tscDeadline: false });
-    expect([
-      b.apic.readMsr(TSC_DEADLINE),
-      b.apic.writeMsr(TSC_DEADLINE, 1n),
-    ]).toEqual([undefined, false]);
+    expect([b.apic.readMsr(TSC_DEADLINE), b.apic.writeMsr(TSC_DEADLINE, 1n)]).toEqual([undefined, false]);
     b.set(PAGE.LVT_TIMER, DEADLINE | 0x40);
     expect(b.get(PAGE.LVT_TIMER)).toBe(0x40);
   });

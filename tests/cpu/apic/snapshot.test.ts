@@ -1,7 +1,7 @@
 /** Any sequence of accesses keeps the APIC alive; a restored snapshot goes on like the original; highest-vector caches are right. */
-import fc from "fast-check";
-import { VectorSet } from "../../../cpu/apic/vector-set";
-import { ApicBench } from "./apic-bench";
+import fc from 'fast-check';
+import { VectorSet } from '../../../cpu/apic/vector-set';
+import { ApicBench } from './apic-bench';
 
 interface Step {
   kind: number;
@@ -15,10 +15,7 @@ const step: fc.Arbitrary<Step> = fc.record({
     fc.integer({ min: 0, max: 0x3f }).map((n) => n * 16),
     fc.integer({ min: 0, max: 0xfff }),
   ),
-  value: fc.oneof(
-    fc.integer({ min: 0, max: 0x7_00ff }),
-    fc.integer({ min: 0, max: 0xffff_ffff }),
-  ),
+  value: fc.oneof(fc.integer({ min: 0, max: 0x7_00ff }), fc.integer({ min: 0, max: 0xffff_ffff })),
   wait: fc.integer({ min: 0, max: 5000 }),
 });
 const BASES = [0xfee0_0900n, 0xfee0_0d00n, 0xfee0_0100n];
@@ -28,11 +25,7 @@ function run(b: ApicBench, { kind, offset, value, wait }: Step): unknown {
   const { apic } = b;
   switch (kind) {
     case 0:
-      return apic.accept(
-        value & 0xff,
-        (value >>> 8) & 7,
-        (value & 0x800) !== 0,
-      );
+      return apic.accept(value & 0xff, (value >>> 8) & 7, (value & 0x800) !== 0);
     case 1:
       return apic.pending() ? apic.acknowledge() : -1;
     case 2:
@@ -40,9 +33,7 @@ function run(b: ApicBench, { kind, offset, value, wait }: Step): unknown {
     case 3:
       return apic.lint1.set((value & 1) !== 0);
     case 4:
-      return value % 7 === 0
-        ? apic.writeMsr(0x1b, BASES[value % 3])
-        : apic.writeMsr(0x6e0, BigInt(b.bench.now + (value & 0xfff)));
+      return value % 7 === 0 ? apic.writeMsr(0x1b, BASES[value % 3]) : apic.writeMsr(0x6e0, BigInt(b.bench.now + (value & 0xfff)));
     case 5:
       return apic.writeMsr(0x800 + (offset >>> 4), BigInt(value));
     case 6:
@@ -60,18 +51,14 @@ function run(b: ApicBench, { kind, offset, value, wait }: Step): unknown {
 
 const steps = fc.array(step, { minLength: 10, maxLength: 200 });
 
-test("nothing throws, and a restored copy answers as the original", () => {
+test('nothing throws, and a restored copy answers as the original', () => {
   fc.assert(
     fc.property(steps, steps, (before, after) => {
       const original = ApicBench.enabled();
       for (const s of before) run(original, s);
       const copy = new ApicBench();
       copy.bench.advanceTo(original.bench.now);
-      copy.apic.restore(
-        JSON.parse(JSON.stringify(original.apic.save())) as ReturnType<
-          typeof copy.apic.save
-        >,
-      );
+      copy.apic.restore(JSON.parse(JSON.stringify(original.apic.save())) as ReturnType<typeof copy.apic.save>);
       for (const s of after) expect(run(copy, s)).toEqual(run(original, s));
       expect(copy.apic.save()).toEqual(original.apic.save());
     }),
@@ -79,7 +66,7 @@ test("nothing throws, and a restored copy answers as the original", () => {
   );
 });
 
-test("VectorSet.highest is the maximum of the set", () => {
+test('VectorSet.highest is the maximum of the set', () => {
   const op = fc.tuple(fc.boolean(), fc.integer({ min: 16, max: 255 }));
   fc.assert(
     fc.property(fc.array(op, { maxLength: 300 }), (ops) => {
