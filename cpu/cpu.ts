@@ -9,7 +9,7 @@ import { EventType, type Sensitive, type CpuEvent, type CpuProfile, type Entropy
 import { arithmeticFlags, setArithmeticFlags, ARITHMETIC_FLAGS } from './flags';
 import { Mmu, Access } from './mmu';
 import { rangesOf } from './segment-ranges';
-import { Activity, Cr0, Cr4, Efer, Flag, UNWIND, Vector } from './registers';
+import { Activity, Cr0, Efer, Flag, UNWIND, Vector } from './registers';
 
 export { updateSimdState } from './simd-state';
 export { Activity, Cr0, Cr4, Efer, Flag, UNWIND, Vector } from './registers';

@@ -53,9 +53,6 @@ export type GuestStop =
 const HOST_OVERHEAD = 32 << 20;
 const HOST_RESERVED = 1 << 20;
 const DEFAULT_RTC_START = 1_767_225_600;
-/** MTRRs as firmware leaves them: enabled, fixed ranges enabled, write-back by default. */
-const MTRR_DEF_TYPE = 0x2ff;
-const MTRR_FIRMWARE = 0xc06n;
 
 export class Guest {
   readonly machine: Machine;
@@ -107,13 +104,7 @@ export class Guest {
     });
     this.description = plan.description;
     const withTables = { ...plan, writes: [...acpi.tables, ...plan.writes] };
-    if (this.vm) {
-      this.vm.boot(withTables);
-      this.vm.vcpu.writeMsr(MTRR_DEF_TYPE, MTRR_FIRMWARE);
-    } else {
-      this.machine.boot(withTables);
-      this.machine.writeMsr(MTRR_DEF_TYPE, MTRR_FIRMWARE);
-    }
+    (this.vm ?? this.machine).boot(withTables);
   }
 
   private end(because: StopReason, explanation: string, status?: number): void {

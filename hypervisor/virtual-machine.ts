@@ -5,6 +5,7 @@ import type { CpuProfile, TimerQueue } from '../cpu/interfaces';
 import { resetSystemRegisters } from '../cpu/system/msr';
 import { PortBus, Scheduler } from '../devices/bus';
 import type { BootPlan } from '../guests/boot/boot-request';
+import { firmwareMsrs } from '../machine/firmware';
 import { busesOf, type PlatformFactory } from '../machine/machine';
 import { Emulator } from './emulator';
 import type { HostFrames } from './frames';
@@ -71,6 +72,7 @@ export class VirtualMachine {
   /** Puts an image into guest memory and the processor at its entry. */
   boot(plan: BootPlan): void {
     for (const { address, bytes } of plan.writes) this.memory.writeBytes(address, bytes);
+    firmwareMsrs((index, value) => this.vcpu.writeMsr(index, value));
     this.processor.load(plan.entry);
   }
 

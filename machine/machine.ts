@@ -7,6 +7,7 @@ import { PortBus, Scheduler, type MmioDevice } from '../devices/bus';
 import type { BootPlan } from '../guests/boot/boot-request';
 import { loadEntryState } from '../guests/boot/load-entry-state';
 import { readTsc } from '../cpu/system/tsc';
+import { firmwareMsrs } from './firmware';
 import { PhysicalMemory } from '../memory/physical-memory';
 import { Vmx } from '../vmx/vmx';
 
@@ -66,12 +67,8 @@ export class Machine {
   /** Puts an image into RAM and the processor at its entry. */
   boot(plan: BootPlan): void {
     for (const { address, bytes } of plan.writes) this.memory.writeBytes(address, bytes);
+    firmwareMsrs((index, value) => writeMsr(this.cpu, index, value));
     loadEntryState(this.cpu, plan.entry);
-  }
-
-  /** Writes an MSR as firmware would before the image starts. */
-  writeMsr(index: number, value: bigint): void {
-    writeMsr(this.cpu, index, value);
   }
 
   /** Runs until virtual time `limit` (ticks), or until the processor can go no further. */

@@ -37,10 +37,7 @@ export interface PlatformOptions {
   /** Ports E9h and 402h. */
   readonly debugOutput?: (byte: number) => void;
   /** isa-debug-exit: present when given; called with the process status (value << 1) | 1. */
-  readonly debugExit?: {
-    readonly iobase: number;
-    readonly exit: (status: number) => void;
-  };
+  readonly debugExit?: { readonly iobase: number; readonly exit: (status: number) => void };
   /** Bytes written to port 80h. */
   readonly post?: (code: number) => void;
   /** Seconds since 1970 that the RTC shows at tick 0. */

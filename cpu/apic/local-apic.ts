@@ -6,74 +6,16 @@
  */
 import type { MmioDevice } from '../../memory/physical-memory';
 import type { InterruptController } from '../interfaces';
-import { ApicTimer, TimerMode, type AlarmSource, type ApicTimerState } from './apic-timer';
 import { ApicBaseRegister } from './apic-base';
+import { ApicTimer, TimerMode } from './apic-timer';
+import { BROADCAST32, BROADCAST8, matchesX2apic, matchesXapic, x2apicLogicalId } from './destination';
+import type { LocalApicOptions, LocalApicState } from './local-apic-options';
 import { DeliveryMode, Esr, Icr, LVT_ENTRIES, Lvt, Msr, REGISTERS, Register, Shorthand, Svr, Version } from './registers';
 import { VectorSet } from './vector-set';
-
-/** An interrupt message for other processors. */
-export interface OutgoingIpi {
-  readonly vector: number;
-  readonly deliveryMode: number;
-  readonly destination: number;
-  readonly logical: boolean;
-  readonly shorthand: number;
-}
-
-export interface LocalApicOptions {
-  readonly timers: AlarmSource;
-  /** The processor's time stamp counter now; it counts one a tick. */
-  readonly readTsc: () => bigint;
-  /** pending() may have become true. */
-  readonly onChange: () => void;
-  readonly raiseNmi: () => void;
-  /** INTA cycle on the bus: the 8259A names the vector. */
-  readonly acknowledgeExternal: () => number;
-  /** A level-triggered interrupt has been served: broadcast to the I/O APICs. */
-  readonly onEoi?: (vector: number) => void;
-  /** Where the registers stand in memory now, undefined for nowhere (disabled, or in x2APIC mode). */
-  readonly onMove?: (base: number | undefined) => void;
-  readonly onInit?: () => void;
-  readonly onStartUp?: (vector: number) => void;
-  readonly onSmi?: () => void;
-  /** Told of every IPI that is not only for this processor. */
-  readonly onIpi?: (ipi: OutgoingIpi) => void;
-  /** Initial APIC id, 0 by default. */
-  readonly id?: number;
-  /** Ticks of one cycle of the timer's input clock. Default 40: the 25 MHz core crystal of CPUID leaf 15h. */
-  readonly timerPeriod?: number;
-  /** All three default to true. */
-  readonly x2apic?: boolean;
-  readonly tscDeadline?: boolean;
-  readonly bootstrapProcessor?: boolean;
-  readonly physicalAddressWidth?: number;
-}
-
-export interface LocalApicState {
-  base: string;
-  id: number;
-  tpr: number;
-  ldr: number;
-  dfr: number;
-  svr: number;
-  irr: number[];
-  isr: number[];
-  tmr: number[];
-  esr: number;
-  errors: number;
-  icrLow: number;
-  icrHigh: number;
-  lvt: number[];
-  lines: boolean[];
-  externalMessage: boolean;
-  timer: ApicTimerState;
-}
 
 const DEFAULT_TIMER_PERIOD = 40;
 const LVT_RESET = Lvt.MASKED;
 const FIRST_VECTOR = 16;
-const BROADCAST8 = 0xff;
-const BROADCAST32 = 0xffff_ffff;
 const LINT0 = 0;
 const LINT1 = 1;
 /** Index of an entry in `lvt`. */
@@ -151,7 +93,7 @@ export class LocalApic implements InterruptController, MmioDevice {
   private resetRegisters(): void {
     this.id = this.initialId;
     this.tpr = this.esr = this.errors = this.icrLow = this.icrHigh = 0;
-    this.ldr = this.base.x2apic ? this.x2apicLogicalId : 0;
+    this.ldr = this.base.x2apic ? x2apicLogicalId(this.initialId) : 0;
     this.dfr = 0xffff_ffff;
     this.svr = 0xff;
     for (const set of [this.irr, this.isr, this.tmr]) set.clearAll();
@@ -164,10 +106,6 @@ export class LocalApic implements InterruptController, MmioDevice {
 
   private get softwareEnabled(): boolean {
     return (this.svr & Svr.ENABLE) !== 0;
-  }
-
-  private get x2apicLogicalId(): number {
-    return (((this.initialId >>> 4) << 16) | (1 << (this.initialId & 15))) >>> 0;
   }
 
   // ---- to the processor ----
@@ -223,19 +161,10 @@ export class LocalApic implements InterruptController, MmioDevice {
 
   // ---- interrupts in ----
 
-  /** Is a message to `destination` (8 bits from the bus, or 32 from an x2APIC) for this processor? SDM "Determining IPI Destination". */
+  /** Is a message to `destination` for this processor? `wide`: the 32 bits of an x2APIC, otherwise the 8 bits of the bus. */
   matches(destination: number, logical: boolean, wide = false): boolean {
     if (destination === (wide ? BROADCAST32 : BROADCAST8)) return true;
-    if (this.base.x2apic) {
-      if (!logical) return destination === this.initialId;
-      return destination >>> 16 === this.ldr >>> 16 && (destination & this.ldr & 0xffff) !== 0;
-    }
-    if (!logical) return destination === this.id;
-    const logicalId = this.ldr >>> 24;
-    if (this.dfr >>> 28 === 0xf) return (logicalId & destination) !== 0;
-    // Cluster model: bits 7:4 name the cluster (15: all), bits 3:0 the members.
-    const cluster = destination >>> 4;
-    return (cluster === logicalId >>> 4 || cluster === 0xf) && (logicalId & destination & 0xf) !== 0;
+    return this.base.x2apic ? matchesX2apic(destination, logical, this.initialId, this.ldr) : matchesXapic(destination, logical, this.id, this.ldr, this.dfr);
   }
 
   /** An interrupt message that is for this processor. False: not accepted, the APIC is switched off. */
@@ -529,7 +458,7 @@ export class LocalApic implements InterruptController, MmioDevice {
     if (!before.x2apic && this.base.x2apic) {
       // "State Changes From xAPIC Mode to x2APIC Mode": id, LDR and the high half of the ICR are not preserved.
       this.id = this.initialId;
-      this.ldr = this.x2apicLogicalId;
+      this.ldr = x2apicLogicalId(this.initialId);
       this.icrHigh = 0;
     }
     if (before.enabled !== this.base.enabled) this.updateExternal();

@@ -8,6 +8,22 @@ import { MOVE } from './move';
 import { MULTIPLY } from './multiply';
 import { SHIFT } from './shift';
 import { SSE_INTEGER } from './sse-integer';
+import { SSE_MOVE } from './sse-move';
+import { SSE_SHIFT } from './sse-shift';
+import { SSE_SHUFFLE } from './sse-shuffle';
 import { STACK } from './stack';
 
-export const DEFINITIONS: readonly Definition[] = [...ARITHMETIC, ...LOGIC, ...MOVE, ...SHIFT, ...MULTIPLY, ...BIT, ...STACK, ...BRANCH, ...SSE_INTEGER];
+export const DEFINITIONS: readonly Definition[] = [
+  ...ARITHMETIC,
+  ...LOGIC,
+  ...MOVE,
+  ...SHIFT,
+  ...MULTIPLY,
+  ...BIT,
+  ...STACK,
+  ...BRANCH,
+  ...SSE_MOVE,
+  ...SSE_INTEGER,
+  ...SSE_SHIFT,
+  ...SSE_SHUFFLE,
+];

@@ -47,6 +47,9 @@ export interface SharedFunctions {
 
 const LOG2_BYTES: Record<number, number> = { 8: 0, 16: 1, 32: 2, 64: 3 };
 
+const [CR0_EM, CR0_TS] = [4, 8];
+const [FSW_ES, FSW_TOP] = [0x80, 0x3800];
+
 export abstract class Stage {
   private readonly commits: (() => void)[] = [];
   private address: Value | undefined;
@@ -219,6 +222,26 @@ export abstract class Stage {
   /** #UD or #NM if SSE instructions may not execute now. */
   checkSse(): void {
     this.f.if(this.word32(R.SSE_STATE), () => this.leave(Status.SseUnavailable));
+  }
+  /** #UD, #NM or #MF if MMX instructions may not execute now; on commit the x87 tags become valid and TOP 0. */
+  enterMmx(): void {
+    const unavailable = and(this.word32(R.CR0), c32(CR0_EM | CR0_TS));
+    // CR0.NE and a pending exception. DEVIATION: with NE = 0 a pending exception is ignored, as x87 instructions do.
+    const pending = and(and(this.word32(R.FSW), c32(FSW_ES)), shl(this.word32(R.CR0), c32(2)));
+    this.f.if(or(unavailable, pending), () => this.leave(Status.MmxUnavailable));
+    this.commits.push(() => {
+      this.f.store32(this.cpu, c32(0xff), R.FTW);
+      this.f.store32(this.cpu, and(load32(this.cpu, R.FSW), c32(~FSW_TOP)), R.FSW);
+    });
+  }
+  /** Queues the write of an MMX register (i64): sign and exponent of the x87 register become ones. */
+  setMmx(which: 'dst' | 'src', value: Value): void {
+    const v = this.let(value);
+    this.commits.push(() => {
+      const host = this.vectorHost(which);
+      this.f.store64(host, v);
+      this.f.store16(host, c32(0xffff), 8);
+    });
   }
   /** Host address (i32) of a vector register operand. */
   vectorHost(which: 'dst' | 'src'): Value { return add(this.cpu, this.slot(which)); }

@@ -1,5 +1,6 @@
 /** A local APIC alone: a clock turned by hand, and what it told the outside. */
-import { LocalApic, type LocalApicOptions, type OutgoingIpi } from '../../../cpu/apic/local-apic';
+import { LocalApic } from '../../../cpu/apic/local-apic';
+import type { LocalApicOptions, OutgoingIpi } from '../../../cpu/apic/local-apic-options';
 import { TestBench } from '../../devices/test-bench';
 
 export const PAGE = {
