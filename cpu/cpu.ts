@@ -271,9 +271,3 @@ export class Cpu {
     else this.setGprSized(which === 0 ? i.dst : i.src, size, value);
   }
 }
-
-/** The exception of an MMX instruction that may not execute: SDM volume 3, "Emulation of the MMX Instruction Set" and the sections after it. */
-export function mmxVector(cpu: Cpu): number {
-  if ((cpu.cr0 & Cr0.EM) !== 0) return Vector.UD;
-  return (cpu.cr0 & Cr0.TS) !== 0 ? Vector.NM : Vector.MF;
-}

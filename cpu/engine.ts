@@ -8,7 +8,7 @@
 import { codeBreakpoint, codeBreakpointsArmed } from './debug';
 import { CodeCache } from './code-cache';
 import type { PhysicalMemory } from '../memory/physical-memory';
-import { Activity, Flag, UNWIND, Vector, mmxVector, type Cpu } from './cpu';
+import { Activity, Flag, UNWIND, Vector, type Cpu } from './cpu';
 import { decode } from './decoder/decode';
 import { Segment, type Insn } from './decoder/insn';
 import { deliverEvent } from './exceptions';
@@ -16,6 +16,7 @@ import { EventType, type CpuEvent, type CpuProfile, type TimerQueue } from './in
 import { CPU_BLOCKS, CPU_BLOCK_SIZE, JUMP_CACHE, R, RECORDS, SEGMENT_STRIDE } from './layout';
 import { Access } from './mmu';
 import { Interpreter } from './stage/interpreter';
+import { mmxVector, sseVector } from './simd-state';
 import { MAX_BLOCK, Status } from './stage/record';
 import { jumpIndex } from './stage/stage';
 import { SYSTEM_INSTRUCTIONS } from './system/instructions';
@@ -220,7 +221,7 @@ export class Engine {
 
   private vectorOf(status: Status, record: number): number {
     if (status === Status.DivideError) return Vector.DE;
-    if (status === Status.SseUnavailable) return this.cpu.get32(R.SSE_STATE) === 2 ? Vector.NM : Vector.UD;
+    if (status === Status.SseUnavailable) return sseVector(this.cpu);
     if (status === Status.MmxUnavailable) return mmxVector(this.cpu);
     const segment = this.code.segmentOf(record);
     const stack = status === Status.SegmentFault && (segment < 0 || segment === R.SEGMENTS + Segment.SS * SEGMENT_STRIDE);

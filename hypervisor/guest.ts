@@ -3,14 +3,14 @@
  * processor identity either way. This is what the command line, the benchmarks and experiments start from.
  */
 import { parseProfile } from '../cpu/profiles/profile';
-import type { CpuProfile } from '../cpu/interfaces';
-import { E820Type, plainMemoryMap, type E820Entry } from '../guests/boot/e820';
-import type { BootFormat } from '../guests/boot/boot-request';
+import type { CpuProfile, EntropySource } from '../cpu/interfaces';
+import type { BootFormat, BootModule } from '../guests/boot/boot-request';
 import { planBoot } from '../guests/boot/plan';
 import { Machine } from '../machine/machine';
+import { boardMemoryMap } from '../machine/memory-map';
 import { platformFactory, type Platform } from '../machine/platform';
 import type { StopReason } from './exit';
-import { HostFrames } from './frames';
+import { HostFrames, LARGE } from './frames';
 import { ROUTES, type Routes } from './routes';
 import type { ExitRow } from './statistics';
 import type { VcpuObserver } from './vcpu';
@@ -22,6 +22,8 @@ export interface GuestConfig {
   readonly imageName?: string;
   readonly format?: 'auto' | BootFormat;
   readonly initrd?: Uint8Array;
+  /** Further modules, for PVH and multiboot. */
+  readonly modules?: readonly BootModule[];
   readonly commandLine?: string;
   /** RAM of the guest in bytes, a multiple of 4096. */
   readonly memoryBytes: number;
@@ -36,6 +38,8 @@ export interface GuestConfig {
   /** Seconds since 1970 at tick 0. */
   readonly rtcStart?: number;
   readonly hpet?: boolean;
+  /** What RDRAND answers, if the processor has it. Default: a generator seeded with 0. */
+  readonly entropy?: EntropySource;
   /** Permutes the host frames behind guest memory; 0 keeps them in order. */
   readonly frameSeed?: number;
   /** Fills every host frame that is not given out, to show that a guest never sees or touches one. */
@@ -51,7 +55,7 @@ export type GuestStop =
 
 /** RAM of the physical machine beyond the guest's: root program, VMCS, nested paging structures, room to permute frames. */
 const HOST_OVERHEAD = 32 << 20;
-const HOST_RESERVED = 1 << 20;
+const HOST_RESERVED = LARGE;
 const DEFAULT_RTC_START = 1_767_225_600;
 
 export class Guest {
@@ -73,6 +77,7 @@ export class Guest {
         debugExit: config.debugExit && { iobase: config.debugExit.iobase, exit: (status) => this.end('debug-exit', `isa-debug-exit with status ${status}`, status) },
         rtcStart: config.rtcStart ?? DEFAULT_RTC_START,
         hpet: config.hpet,
+        profile,
         powerOff: () => this.end('power-off', 'the guest powered off'),
         reset: (kind) => this.end('reset', `the guest asked for a reset (${kind})`),
       },
@@ -81,7 +86,7 @@ export class Guest {
     if (config.backend === 'bare') {
       this.machine = new Machine({ ramBytes: config.memoryBytes, profile, platform: factory });
     } else {
-      this.machine = new Machine({ ramBytes: config.memoryBytes + HOST_OVERHEAD, profile: hostProfile(config.cpu ?? 'intel') });
+      this.machine = new Machine({ ramBytes: Math.ceil(config.memoryBytes / LARGE) * LARGE + HOST_OVERHEAD, profile: hostProfile(config.cpu ?? 'intel') });
       const { machine } = this;
       if (machine.vmx === undefined) throw new Error('the processor has no VMX');
       this.frames = new HostFrames(hostRanges(machine.memory.lowRam, machine.memory.highRam), config.frameSeed ?? 0);
@@ -92,11 +97,15 @@ export class Guest {
       this.vm.vcpu.observer = config.observer;
     }
     this.platform = platform!;
+    const entropy = config.entropy ?? seededEntropy(0);
+    this.machine.cpu.entropy = entropy;
+    if (this.vm) this.vm.vcpu.model().entropy = entropy;
     const { acpi } = this.platform;
     const plan = planBoot(config.image, {
       memoryBytes: config.memoryBytes,
-      e820: memoryMap(config.memoryBytes),
+      e820: boardMemoryMap(config.memoryBytes),
       initrd: config.initrd,
+      modules: config.modules,
       commandLine: config.commandLine,
       rsdp: acpi.rsdp,
       imageName: config.imageName,
@@ -154,6 +163,20 @@ export class Guest {
   }
 }
 
+/** SplitMix64: random bits that follow from the seed. */
+export function seededEntropy(seed: number): EntropySource {
+  let state = BigInt(seed);
+  return {
+    next: () => {
+      state = BigInt.asUintN(64, state + 0x9e37_79b9_7f4a_7c15n);
+      let z = state;
+      z = BigInt.asUintN(64, (z ^ (z >> 30n)) * 0xbf58_476d_1ce4_e5b9n);
+      z = BigInt.asUintN(64, (z ^ (z >> 27n)) * 0x94d0_49bb_1331_11ebn);
+      return z ^ (z >> 31n);
+    },
+  };
+}
+
 /** The physical processor under a VM: the guest's identity with VMX added. */
 function hostProfile(cpu: string): CpuProfile {
   return parseProfile(`${cpu.replace(/,-vmx\b/g, '')},+vmx`);
@@ -163,9 +186,4 @@ function hostRanges(lowRam: number, highRam: number): { base: number; size: numb
   const ranges = [{ base: HOST_RESERVED, size: lowRam - HOST_RESERVED }];
   if (highRam > 0) ranges.push({ base: 0x1_0000_0000, size: highRam });
   return ranges;
-}
-
-/** What firmware would report: RAM, the BIOS area with the ACPI tables, and the chipset's address ranges. */
-function memoryMap(memoryBytes: number): E820Entry[] {
-  return [...plainMemoryMap(memoryBytes), { address: 0xe000_0000, size: 0x1000_0000, type: E820Type.Reserved }, { address: 0xfec0_0000, size: 0x140_0000, type: E820Type.Reserved }];
 }

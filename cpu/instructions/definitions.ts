@@ -11,6 +11,7 @@ import { SSE_INTEGER } from './sse-integer';
 import { SSE_MOVE } from './sse-move';
 import { SSE_SHIFT } from './sse-shift';
 import { SSE_SHUFFLE } from './sse-shuffle';
+import { SSE4_MOVE } from './sse4-move';
 import { STACK } from './stack';
 
 export const DEFINITIONS: readonly Definition[] = [
@@ -26,4 +27,5 @@ export const DEFINITIONS: readonly Definition[] = [
   ...SSE_INTEGER,
   ...SSE_SHIFT,
   ...SSE_SHUFFLE,
+  ...SSE4_MOVE,
 ];

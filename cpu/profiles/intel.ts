@@ -9,8 +9,8 @@ const HIGHEST_EXTENDED = 0x8000_0008;
 /** Family 6, model 55h, stepping 7. */
 const SIGNATURE = 0x0005_0657;
 /** Leaf 15h: TSC = crystal * numerator / denominator. */
-const CRYSTAL_HZ = 1_000_000_000;
-const TSC_RATIO = 1;
+const CRYSTAL_HZ = 25_000_000;
+const TSC_RATIO = 40;
 
 const DEFAULTS =
   'fpu de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 ss ' +

@@ -10,6 +10,7 @@ import { R, S, JUMP_CACHE_BITS, T, TLB, TLB_BITS, TLB_ENTRY, seg } from '../layo
 import { Segment } from '../decoder/insn';
 import { FlagKind, INVERT_SF, type FlagKindName } from '../flags';
 import { SlowFlag } from '../mmu';
+import { Cr0 } from '../registers';
 import { Status } from './record';
 import { type Fn, I32, I64, add, and, c32, c64, call, eq, eqz, geu, gtu, les, load128, load16u, load32, load64, load8u, lts, ltu, ne, or, popcnt, sext, sext16, sext8, shl, shr, sub, wrap, xor, zext, type Value } from './wasm';
 
@@ -47,7 +48,6 @@ export interface SharedFunctions {
 
 const LOG2_BYTES: Record<number, number> = { 8: 0, 16: 1, 32: 2, 64: 3 };
 
-const [CR0_EM, CR0_TS] = [4, 8];
 const [FSW_ES, FSW_TOP] = [0x80, 0x3800];
 
 export abstract class Stage {
@@ -225,7 +225,7 @@ export abstract class Stage {
   }
   /** #UD, #NM or #MF if MMX instructions may not execute now; on commit the x87 tags become valid and TOP 0. */
   enterMmx(): void {
-    const unavailable = and(this.word32(R.CR0), c32(CR0_EM | CR0_TS));
+    const unavailable = and(this.word32(R.CR0), c32(Cr0.EM | Cr0.TS));
     // CR0.NE and a pending exception. DEVIATION: with NE = 0 a pending exception is ignored, as x87 instructions do.
     const pending = and(and(this.word32(R.FSW), c32(FSW_ES)), shl(this.word32(R.CR0), c32(2)));
     this.f.if(or(unavailable, pending), () => this.leave(Status.MmxUnavailable));

@@ -4,6 +4,7 @@
  * the first 4 GiB mapped one to one in 64-bit mode, paging off in 32-bit mode.
  */
 import { BootError, bytesText, hex } from './boot-error';
+import { placeBiosData } from './bios-data';
 import type { BootOptions, BootPlan } from './boot-request';
 import { placeGdt, placeIdentityMap } from './boot-tables';
 import { physicalEntry, placeSegments, type ElfFile } from './elf';
@@ -16,6 +17,7 @@ const STACK_BYTES = 0x4000;
 const FOUR_GIB = 0x1_0000_0000;
 
 function finish(format: 'flat32' | 'flat64' | 'elf64', rip: number, placement: Placement, options: BootOptions, description: string): BootPlan {
+  placeBiosData(placement);
   const startInfo = placeStartInfo(placement, options, 'this image');
   const stack = placement.table(new Uint8Array(STACK_BYTES), 'the stack', 16) + STACK_BYTES;
   // As after a CALL, so that a compiled function can be the entry point.

@@ -1,5 +1,6 @@
 /** Linux bzImage through the 64-bit boot protocol (kernel documentation: "The Linux/x86 Boot Protocol"). */
 import { BootError, bytesText, hex } from './boot-error';
+import { placeBiosData } from './bios-data';
 import type { BootOptions, BootPlan } from './boot-request';
 import { placeGdt, placeIdentityMap } from './boot-tables';
 import { commandLineBytes } from './command-line';
@@ -152,6 +153,7 @@ export function planLinux(image: Uint8Array, options: BootOptions): BootPlan {
 
   const placement = new Placement(options.e820, options.memoryBytes);
   const load = placeKernel(placement, header);
+  placeBiosData(placement);
   const zeroPage = new DataView(new ArrayBuffer(ZERO_PAGE_SIZE));
   const zeroPageAddress = placement.table(new Uint8Array(zeroPage.buffer), 'the zero page', 4096);
   const commandLineAddress = placement.table(commandLine, 'the command line');

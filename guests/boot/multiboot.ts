@@ -1,5 +1,6 @@
 /** Multiboot 1 kernels, ELF or with load addresses in the header ("Multiboot Specification version 0.6.96"). */
 import { BootError, bytesText, hex } from './boot-error';
+import { placeBiosData } from './bios-data';
 import type { BootOptions, BootPlan } from './boot-request';
 import { placeGdt } from './boot-tables';
 import { commandLineBytes } from './command-line';
@@ -98,6 +99,7 @@ export function planMultiboot(image: Uint8Array, header: MultibootHeader, option
   if (!byAddresses && !isElf(image))
     throw new BootError('the multiboot image is neither ELF nor has load addresses in its header (flag bit 16): nothing says where it goes');
   const entry = byAddresses ? placeByAddresses(image, header, placement) : placeElf(image, placement);
+  placeBiosData(placement);
   const gdtr = placeGdt(placement, 'protected32');
   const text = (line: string, whose: string): number => placement.table(commandLineBytes(line, MAX_COMMAND_LINE, whose), 'a command line');
 

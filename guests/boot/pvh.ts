@@ -1,5 +1,6 @@
 /** ELF kernels with a PVH note: entered in 32-bit protected mode with EBX = hvm_start_info (Xen: "x86/HVM direct boot ABI"). */
 import { BootError, bytesText, hex } from './boot-error';
+import { placeBiosData } from './bios-data';
 import type { BootOptions, BootPlan } from './boot-request';
 import { placeGdt } from './boot-tables';
 import { elfNotes, placeSegments, requireInside, type ElfFile } from './elf';
@@ -25,6 +26,7 @@ export function planPvh(elf: ElfFile, entry: number, options: BootOptions): Boot
   const placement = new Placement(options.e820, options.memoryBytes);
   const size = placeSegments(elf, placement);
   requireInside(elf, entry, `PVH note, ${hex(entry)}`);
+  placeBiosData(placement);
   const gdtr = placeGdt(placement, 'protected32');
   const startInfo = placeStartInfo(placement, options, 'this kernel');
   return {

@@ -72,6 +72,13 @@ describe('multiboot 1', () => {
     expect([memory.u64(map + 72 + 4), memory.u64(map + 72 + 12), memory.u32(map + 72 + 20)]).toEqual([0x10_0000n, BigInt(63 * MIB), 1]);
   });
 
+  test('the BIOS data area says where conventional memory ends', () => {
+    const memory = new Applied(planBoot(multibootKernel(), options()));
+    // 40:13 base memory in KiB, 40:0E segment of the extended BIOS data area.
+    expect(memory.u32(0x413) & 0xffff).toBe(639);
+    expect(memory.u32(0x40e) & 0xffff).toBe(0x9fc0);
+  });
+
   /** header at file offset 16; load_addr is the start of the file. */
   const kludge = (fields: readonly number[]): Uint8Array =>
     new Uint8Array([...new Uint8Array(16), ...u32(0x1bad_b002, 0x1_0000, -(0x1bad_b002 + 0x1_0000), ...fields), ...new Uint8Array(52).fill(0xf4)]);
