@@ -210,7 +210,9 @@ export class Mmu {
 
   /** Reads a guest-physical quadword through the nested translation, as PDPTE loads do. */
   readPhysical64(physical: number): bigint {
-    return this.memory.read64(this.nestedTable(physical, NestedAccess.Read, 0n));
+    const nested = this.cpu.nested;
+    // No linear address is being translated: an EPT violation must say so.
+    return this.memory.read64(nested === undefined || !nested.active ? physical : nested.translate(physical, NestedAccess.Read | NestedAccess.Table, 0n));
   }
 
   private nestedTable(gpa: number, access: number, linear: bigint): number {

@@ -267,7 +267,7 @@ export class VmxProcessor implements VirtualProcessor {
 
   raw(): RawExit {
     const code = this.get32('EXIT_REASON') & 0xffff;
-    return { reason: exitReasonName(code), code, qualification: this.get64('EXIT_QUALIFICATION') };
+    return { reason: reasonName(code), code, qualification: this.get64('EXIT_QUALIFICATION') };
   }
 
   // ---- registers ----
@@ -472,6 +472,14 @@ export class VmxProcessor implements VirtualProcessor {
     this.set64(`GUEST_CR${register}`, value | BigInt(register === 0 ? Cr0.NE : Cr4.VMXE));
     this.set64(`CR${register}_READ_SHADOW`, value);
   }
+}
+
+const reasonNames = new Map<number, string>();
+/** An exit reason as people write it: EPT_VIOLATION, IO_INSTRUCTION. */
+function reasonName(code: number): string {
+  let name = reasonNames.get(code);
+  if (name === undefined) reasonNames.set(code, (name = exitReasonName(code).replace(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()));
+  return name;
 }
 
 /** Ranges of the vCPU block that neither entry nor exit switches. */
