@@ -11,7 +11,18 @@ const LAYERS = [
 ];
 const upward = LAYERS.flatMap((layer, i) =>
   i + 1 < LAYERS.length
-    ? [{ name: `${layer.join('-')}-imports-only-downward`, severity: 'error', from: { path: `^(${layer.join('|')})/` }, to: { path: `^(${LAYERS.slice(i + 1).flat().join('|')})/` } }]
+    ? [
+        {
+          name: `${layer.join('-')}-imports-only-downward`,
+          severity: 'error',
+          from: { path: `^(${layer.join('|')})/` },
+          to: {
+            path: `^(${LAYERS.slice(i + 1)
+              .flat()
+              .join('|')})/`,
+          },
+        },
+      ]
     : [],
 );
 const never = (name, from, to) => ({ name, severity: 'error', from: { path: from }, to: { path: to } });

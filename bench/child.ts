@@ -56,7 +56,13 @@ function boot(backend: 'bare' | 'vmx', image: string, initrd: string, commandLin
   while (!reached && guest.run(guest.time + 1e9).kind === 'limit');
   if (!reached) return;
   const exits = guest.exitRows().reduce((n, r) => n + r.count, 0);
-  say({ wall: Number(process.hrtime.bigint() - start) / 1e9, cpu: cpuSeconds(), instructions: guest.instructions, exits, peakMiB: process.resourceUsage().maxRSS / 1024 });
+  say({
+    wall: Number(process.hrtime.bigint() - start) / 1e9,
+    cpu: cpuSeconds(),
+    instructions: guest.instructions,
+    exits,
+    peakMiB: process.resourceUsage().maxRSS / 1024,
+  });
 }
 
 const [what, backend, ...rest] = process.argv.slice(2);

@@ -55,12 +55,16 @@ async function loops(backend: string, quick: boolean): Promise<Row[]> {
 async function qemuLoops(quick: boolean): Promise<Row[]> {
   const rows: Row[] = [];
   let last = 0;
-  await lines('qemu-system-x86_64', ['-kernel', BENCH, '-append', quick ? 'quick' : ' ', '-nographic', '-no-reboot', '-m', '256', '-net', 'none'], (line, seconds) => {
-    const m = ROW.exec(line.trim());
-    if (m) rows.push({ name: m[1], count: Number(m[2]), seconds: seconds - last });
-    last = seconds;
-    return false;
-  });
+  await lines(
+    'qemu-system-x86_64',
+    ['-kernel', BENCH, '-append', quick ? 'quick' : ' ', '-nographic', '-no-reboot', '-m', '256', '-net', 'none'],
+    (line, seconds) => {
+      const m = ROW.exec(line.trim());
+      if (m) rows.push({ name: m[1], count: Number(m[2]), seconds: seconds - last });
+      last = seconds;
+      return false;
+    },
+  );
   return rows;
 }
 
@@ -85,7 +89,11 @@ async function boot(backend: string): Promise<Boot> {
 /** QEMU is ended at the marker; its CPU time is read just before. */
 async function qemuBoot(): Promise<Boot> {
   let wall = 0;
-  const child = spawn('qemu-system-x86_64', ['-kernel', KERNEL, '-initrd', INITRD, '-append', COMMAND_LINE, '-nographic', '-no-reboot', '-m', '256', '-net', 'none', '-machine', 'q35'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawn(
+    'qemu-system-x86_64',
+    ['-kernel', KERNEL, '-initrd', INITRD, '-append', COMMAND_LINE, '-nographic', '-no-reboot', '-m', '256', '-net', 'none', '-machine', 'q35'],
+    { stdio: ['ignore', 'pipe', 'ignore'] },
+  );
   const start = process.hrtime.bigint();
   let cpu = 0;
   let text = '';
@@ -119,29 +127,39 @@ async function main(): Promise<void> {
   const bare = await loops('bare', quick);
   const vmx = await loops('vmx', quick);
   const other = qemu ? await qemuLoops(quick) : [];
-  process.stdout.write(`\n${'loop'.padEnd(18)}${column('MIPS bare', 11)}${column('MIPS vmx', 11)}${column('ns/op bare', 12)}${column('ns/op vmx', 12)}${column('QEMU TCG ns/op', 16)}${column('bare/QEMU time', 16)}\n`);
+  process.stdout.write(
+    `\n${'loop'.padEnd(18)}${column('MIPS bare', 11)}${column('MIPS vmx', 11)}${column('ns/op bare', 12)}${column('ns/op vmx', 12)}${column('QEMU TCG ns/op', 16)}${column('bare/QEMU time', 16)}\n`,
+  );
   for (const b of bare) {
     const v = vmx.find((r) => r.name === b.name);
     const q = other.find((r) => r.name === b.name);
     const mips = (r: Row | undefined): string => (r === undefined || r.instructions === undefined ? '-' : (r.instructions / r.seconds / 1e6).toFixed(1));
     const ns = (r: Row | undefined): string => (r === undefined ? '-' : ((r.seconds / r.count) * 1e9).toFixed(1));
-    process.stdout.write(`${b.name.padEnd(18)}${column(mips(b), 11)}${column(mips(v), 11)}${column(ns(b), 12)}${column(ns(v), 12)}${column(ns(q), 16)}${column(q ? (b.seconds / q.seconds).toFixed(2) : '-', 16)}\n`);
+    process.stdout.write(
+      `${b.name.padEnd(18)}${column(mips(b), 11)}${column(mips(v), 11)}${column(ns(b), 12)}${column(ns(v), 12)}${column(ns(q), 16)}${column(q ? (b.seconds / q.seconds).toFixed(2) : '-', 16)}\n`,
+    );
   }
   const alu = bare.find((r) => r.name === 'alu');
   const cpuid = vmx.find((r) => r.name === 'cpuid');
   if (alu?.instructions !== undefined && cpuid) {
-    process.stdout.write(`\nA CPUID exit round trip takes the time of ${((cpuid.seconds / cpuid.count) * (alu.instructions / alu.seconds)).toFixed(0)} ALU-loop instructions.\n`);
+    process.stdout.write(
+      `\nA CPUID exit round trip takes the time of ${((cpuid.seconds / cpuid.count) * (alu.instructions / alu.seconds)).toFixed(0)} ALU-loop instructions.\n`,
+    );
   }
   if (!existsSync(KERNEL)) {
     process.stdout.write('\nNo kernel to boot: scripts/fetch-guests.sh prepares one.\n');
     return;
   }
-  process.stdout.write(`\n${'Linux boot'.padEnd(18)}${column('wall s', 9)}${column('CPU s', 9)}${column('M instr', 9)}${column('exits', 10)}${column('peak MiB', 10)}\n`);
+  process.stdout.write(
+    `\n${'Linux boot'.padEnd(18)}${column('wall s', 9)}${column('CPU s', 9)}${column('M instr', 9)}${column('exits', 10)}${column('peak MiB', 10)}\n`,
+  );
   const boots: [string, Boot][] = [];
   for (const backend of ['bare', 'vmx']) boots.push([`vmexit ${backend}`, await boot(backend)]);
   if (qemu) boots.push(['QEMU TCG q35', await qemuBoot()]);
   for (const [name, r] of boots) {
-    process.stdout.write(`${name.padEnd(18)}${column(r.wall.toFixed(2), 9)}${column(r.cpu.toFixed(2), 9)}${column(r.instructions === undefined ? '-' : (r.instructions / 1e6).toFixed(1), 9)}${column(String(r.exits ?? '-'), 10)}${column(r.peakMiB ? r.peakMiB.toFixed(0) : '-', 10)}\n`);
+    process.stdout.write(
+      `${name.padEnd(18)}${column(r.wall.toFixed(2), 9)}${column(r.cpu.toFixed(2), 9)}${column(r.instructions === undefined ? '-' : (r.instructions / 1e6).toFixed(1), 9)}${column(String(r.exits ?? '-'), 10)}${column(r.peakMiB ? r.peakMiB.toFixed(0) : '-', 10)}\n`,
+    );
   }
 }
 

@@ -67,6 +67,7 @@ function toRunStop(stop: GuestStop, guest: Guest): RunStop {
 function outcomeOf(stop: Extract<GuestStop, { kind: 'ended' }>, guest: Guest): RunOutcome {
   const { because, explanation } = stop;
   if (because === 'debug-exit') return { kind: because, status: stop.status ?? 1, explanation };
-  if (because === 'triple-fault' && guest.vm === undefined) return { kind: because, explanation: `${explanation} at RIP 0x${guest.machine.cpu.rip.toString(16)}` };
+  if (because === 'triple-fault' && guest.vm === undefined)
+    return { kind: because, explanation: `${explanation} at RIP 0x${guest.machine.cpu.rip.toString(16)}` };
   return { kind: because, explanation };
 }

@@ -83,9 +83,15 @@ export class CodeCache {
     memory.onWrite((physical, length) => this.invalidate(physical, length));
   }
 
-  startOffset(record: number): number { return this.meta[(record - RECORDS) >>> 5] & 0x1fff; }
-  indexInBlock(record: number): number { return (this.meta[(record - RECORDS) >>> 5] >>> 13) & 0xff; }
-  lengthOf(record: number): number { return this.meta[(record - RECORDS) >>> 5] >>> 21; }
+  startOffset(record: number): number {
+    return this.meta[(record - RECORDS) >>> 5] & 0x1fff;
+  }
+  indexInBlock(record: number): number {
+    return (this.meta[(record - RECORDS) >>> 5] >>> 13) & 0xff;
+  }
+  lengthOf(record: number): number {
+    return this.meta[(record - RECORDS) >>> 5] >>> 21;
+  }
   private setMeta(record: number, start: number, index: number, length: number): void {
     this.meta[(record - RECORDS) >>> 5] = start | (index << 13) | (length << 21);
   }
@@ -263,7 +269,9 @@ export class CodeCache {
   }
 
   /** The TypeScript instruction of a record. */
-  insnOf(record: number): Insn { return this.insns[this.memory.u32[(record + Rec.IMMEDIATE) >>> 2]]; }
+  insnOf(record: number): Insn {
+    return this.insns[this.memory.u32[(record + Rec.IMMEDIATE) >>> 2]];
+  }
   /** Offset in the vCPU block of the segment that an address record checks, or -1 for other records. */
   segmentOf(record: number): number {
     const handler = this.memory.u32[(record + Rec.HANDLER) >>> 2];
@@ -280,5 +288,7 @@ export class CodeCache {
     this.writePlain(stale, Special.Fall, this.startOffset(stale), 0);
     this.link(stale, record);
   }
-  targetOffset(record: number): number { return this.memory.i32[(record + Rec.IMMEDIATE) >>> 2]; }
+  targetOffset(record: number): number {
+    return this.memory.i32[(record + Rec.IMMEDIATE) >>> 2];
+  }
 }

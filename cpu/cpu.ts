@@ -5,7 +5,17 @@
 import type { PhysicalMemory } from '../memory/physical-memory';
 import { CPU_BLOCKS, CPU_BLOCK_SIZE, R, S, seg, gprOffset, xmmOffset } from './layout';
 import { NO_REGISTER, RIP_BASE, Segment, type CodeSize, type Insn } from './decoder/insn';
-import { EventType, type Sensitive, type CpuEvent, type CpuProfile, type EntropySource, type InterruptController, type Interception, type NestedTranslation, type PortSpace } from './interfaces';
+import {
+  EventType,
+  type Sensitive,
+  type CpuEvent,
+  type CpuProfile,
+  type EntropySource,
+  type InterruptController,
+  type Interception,
+  type NestedTranslation,
+  type PortSpace,
+} from './interfaces';
 import { arithmeticFlags, setArithmeticFlags, ARITHMETIC_FLAGS } from './flags';
 import { Mmu, Access } from './mmu';
 import { rangesOf } from './segment-ranges';
@@ -82,25 +92,54 @@ export class Cpu {
 
   // ---- words of the block; offsets are R.* (bytes) ----
 
-  get32(offset: number): number { return this.u32[(this.base + offset) >>> 2]; }
-  set32(offset: number, value: number): void { this.u32[(this.base + offset) >>> 2] = value; }
-  get64(offset: number): bigint { return this.u64[(this.base + offset) >>> 3]; }
+  get32(offset: number): number {
+    return this.u32[(this.base + offset) >>> 2];
+  }
+  set32(offset: number, value: number): void {
+    this.u32[(this.base + offset) >>> 2] = value;
+  }
+  get64(offset: number): bigint {
+    return this.u64[(this.base + offset) >>> 3];
+  }
   /** Stores the low 64 bits of `value`. */
-  set64(offset: number, value: bigint): void { this.u64[(this.base + offset) >>> 3] = value; }
+  set64(offset: number, value: bigint): void {
+    this.u64[(this.base + offset) >>> 3] = value;
+  }
   /** A 64-bit word as a JS number; exact below 2^53 (physical addresses). */
-  getNumber(offset: number): number { const i = (this.base + offset) >>> 2; return this.u32[i] + this.u32[i + 1] * 0x1_0000_0000; }
+  getNumber(offset: number): number {
+    const i = (this.base + offset) >>> 2;
+    return this.u32[i] + this.u32[i + 1] * 0x1_0000_0000;
+  }
 
   // ---- general registers; numbers as in Insn (16-19: AH CH DH BH) ----
 
-  gpr(r: number): bigint { return this.u64[(this.base + r * 8) >>> 3]; }
-  setGpr(r: number, value: bigint): void { this.u64[(this.base + r * 8) >>> 3] = value; }
-  gpr32(r: number): number { return this.u32[(this.base + r * 8) >>> 2]; }
+  gpr(r: number): bigint {
+    return this.u64[(this.base + r * 8) >>> 3];
+  }
+  setGpr(r: number, value: bigint): void {
+    this.u64[(this.base + r * 8) >>> 3] = value;
+  }
+  gpr32(r: number): number {
+    return this.u32[(this.base + r * 8) >>> 2];
+  }
   /** Writes the low half and clears the upper, as a 32-bit destination does. */
-  setGpr32(r: number, value: number): void { const i = (this.base + r * 8) >>> 2; this.u32[i] = value; this.u32[i + 1] = 0; }
-  gpr16(r: number): number { return this.u16[(this.base + r * 8) >>> 1]; }
-  setGpr16(r: number, value: number): void { this.u16[(this.base + r * 8) >>> 1] = value; }
-  gpr8(r: number): number { return this.u8[this.base + gprOffset(r)]; }
-  setGpr8(r: number, value: number): void { this.u8[this.base + gprOffset(r)] = value; }
+  setGpr32(r: number, value: number): void {
+    const i = (this.base + r * 8) >>> 2;
+    this.u32[i] = value;
+    this.u32[i + 1] = 0;
+  }
+  gpr16(r: number): number {
+    return this.u16[(this.base + r * 8) >>> 1];
+  }
+  setGpr16(r: number, value: number): void {
+    this.u16[(this.base + r * 8) >>> 1] = value;
+  }
+  gpr8(r: number): number {
+    return this.u8[this.base + gprOffset(r)];
+  }
+  setGpr8(r: number, value: number): void {
+    this.u8[this.base + gprOffset(r)] = value;
+  }
   /** Reads `size` bits, zero-extended. */
   gprSized(r: number, size: number): bigint {
     return size === 64 ? this.gpr(r) : BigInt(size === 32 ? this.gpr32(r) : size === 16 ? this.gpr16(r) : this.gpr8(r));
@@ -112,23 +151,47 @@ export class Cpu {
     else if (size === 16) this.setGpr16(r, Number(value & 0xffffn));
     else this.setGpr8(r, Number(value & 0xffn));
   }
-  xmm(r: number): number { return this.base + xmmOffset(r); }
+  xmm(r: number): number {
+    return this.base + xmmOffset(r);
+  }
 
   // ---- frequently tested state ----
 
-  get cpl(): number { return this.get32(R.CPL); }
-  get cr0(): number { return this.get32(R.CR0); }
-  get cr4(): number { return this.get32(R.CR4); }
-  get efer(): number { return this.get32(R.EFER); }
-  get protectedMode(): boolean { return (this.cr0 & Cr0.PE) !== 0; }
-  get v86(): boolean { return (this.get32(R.RFLAGS_SYSTEM) & Flag.VM) !== 0; }
-  get iopl(): number { return (this.get32(R.RFLAGS_SYSTEM) >>> 12) & 3; }
-  get interruptsEnabled(): boolean { return (this.get32(R.RFLAGS_SYSTEM) & Flag.IF) !== 0; }
-  get guestMode(): boolean { return this.interception !== undefined && this.interception.guestMode; }
+  get cpl(): number {
+    return this.get32(R.CPL);
+  }
+  get cr0(): number {
+    return this.get32(R.CR0);
+  }
+  get cr4(): number {
+    return this.get32(R.CR4);
+  }
+  get efer(): number {
+    return this.get32(R.EFER);
+  }
+  get protectedMode(): boolean {
+    return (this.cr0 & Cr0.PE) !== 0;
+  }
+  get v86(): boolean {
+    return (this.get32(R.RFLAGS_SYSTEM) & Flag.VM) !== 0;
+  }
+  get iopl(): number {
+    return (this.get32(R.RFLAGS_SYSTEM) >>> 12) & 3;
+  }
+  get interruptsEnabled(): boolean {
+    return (this.get32(R.RFLAGS_SYSTEM) & Flag.IF) !== 0;
+  }
+  get guestMode(): boolean {
+    return this.interception !== undefined && this.interception.guestMode;
+  }
 
-  get rip(): bigint { return this.get64(R.RIP); }
+  get rip(): bigint {
+    return this.get64(R.RIP);
+  }
   /** Where execution goes on. Handlers of block-ending instructions find R.RIP at the next instruction and may change it. */
-  set rip(value: bigint) { this.set64(R.RIP, value); }
+  set rip(value: bigint) {
+    this.set64(R.RIP, value);
+  }
 
   // ---- flags ----
 
@@ -145,7 +208,9 @@ export class Cpu {
     if ((~old & value & Flag.IF) !== 0 || (value & Flag.TF) !== 0) this.attention = true;
   }
   /** Replaces the arithmetic flags only. */
-  setArithmetic(value: number): void { setArithmeticFlags(this, value); }
+  setArithmetic(value: number): void {
+    setArithmeticFlags(this, value);
+  }
 
   // ---- time ----
 
@@ -160,7 +225,9 @@ export class Cpu {
     return this.retiredBase + (this.budgetGiven - this.i32[(this.base + R.BUDGET) >>> 2]) + this.indexInBlock();
   }
   /** Virtual time in ticks (nanoseconds). */
-  now(): number { return this.retired() + this.skew; }
+  now(): number {
+    return this.retired() + this.skew;
+  }
   /** Supplied by the step loop: instructions of the current block before the current one, not yet charged. */
   indexInBlock: () => number = () => 0;
   /** Supplied by the step loop: puts R.RIP at the start of the current instruction and charges what precedes it. Idempotent. */
@@ -169,7 +236,9 @@ export class Cpu {
   dematerialize: () => void = () => {};
 
   /** Blocking by STI or MOV SS is in force for the instruction about to execute. */
-  inShadow(): boolean { return this.shadowAt === this.retired(); }
+  inShadow(): boolean {
+    return this.shadowAt === this.retired();
+  }
 
   // ---- faults and exits ----
 
@@ -183,8 +252,12 @@ export class Cpu {
     throw UNWIND;
   }
   /** #GP(0). */
-  gp(errorCode = 0): never { return this.raise(Vector.GP, errorCode); }
-  ud(): never { return this.raise(Vector.UD); }
+  gp(errorCode = 0): never {
+    return this.raise(Vector.GP, errorCode);
+  }
+  ud(): never {
+    return this.raise(Vector.UD);
+  }
   /** Leaves the instruction because a VM exit replaced the state. */
   unwind(): never {
     this.fault = undefined;
@@ -198,14 +271,24 @@ export class Cpu {
     if (x.instruction(what, operand, value)) this.unwind();
     this.dematerialize();
   }
-  requireCpl0(): void { if (this.cpl !== 0) this.gp(); }
+  requireCpl0(): void {
+    if (this.cpl !== 0) this.gp();
+  }
 
   // ---- segments ----
 
-  selector(s: number): number { return this.get32(seg(s, S.SELECTOR)) & 0xffff; }
-  segmentBase(s: number): bigint { return this.get64(seg(s, S.BASE)); }
-  segmentLimit(s: number): number { return this.get32(seg(s, S.LIMIT)); }
-  segmentAccess(s: number): number { return this.get32(seg(s, S.ACCESS)); }
+  selector(s: number): number {
+    return this.get32(seg(s, S.SELECTOR)) & 0xffff;
+  }
+  segmentBase(s: number): bigint {
+    return this.get64(seg(s, S.BASE));
+  }
+  segmentLimit(s: number): number {
+    return this.get32(seg(s, S.LIMIT));
+  }
+  segmentAccess(s: number): number {
+    return this.get32(seg(s, S.ACCESS));
+  }
   /** Loads a segment register's cache; call modeChanged() after CS, SS or a mode bit changed. */
   setSegment(s: number, selector: number, access: number, limit: number, base: bigint): void {
     this.set32(seg(s, S.SELECTOR), selector & 0xffff);
@@ -238,7 +321,9 @@ export class Cpu {
   }
   /** RIP of the current instruction (insn) and of the one behind it, as offsets in CS. */
   currentRip: () => bigint = () => this.rip;
-  nextRip(): bigint { return BigInt.asUintN(64, this.currentRip() + BigInt(this.insn.length)); }
+  nextRip(): bigint {
+    return BigInt.asUintN(64, this.currentRip() + BigInt(this.insn.length));
+  }
 
   /** Linear address of [offset, offset+bytes) in segment `s` after limit, type and canonicality checks (#GP(0), #SS(0)). */
   linear(s: number, offset: bigint, bytes: number, write: boolean): bigint {
@@ -251,11 +336,17 @@ export class Cpu {
     if (!this.mmu.canonical(linear)) this.raise(s === Segment.SS ? Vector.SS : Vector.GP, 0);
     return linear;
   }
-  linearOf(i: Insn, bytes: number, write: boolean): bigint { return this.linear(i.segment, this.offsetOf(i), bytes, write); }
+  linearOf(i: Insn, bytes: number, write: boolean): bigint {
+    return this.linear(i.segment, this.offsetOf(i), bytes, write);
+  }
 
   /** Reads / writes 1, 2, 4 or 8 bytes at a linear address with the current privilege (or access: Access.Supervisor for implicit ones). */
-  readLinear(linear: bigint, bytes: number, access: number = Access.Read): bigint { return this.mmu.read(linear, bytes, access); }
-  writeLinear(linear: bigint, bytes: number, value: bigint, access: number = Access.Write): void { this.mmu.write(linear, bytes, value, access); }
+  readLinear(linear: bigint, bytes: number, access: number = Access.Read): bigint {
+    return this.mmu.read(linear, bytes, access);
+  }
+  writeLinear(linear: bigint, bytes: number, value: bigint, access: number = Access.Write): void {
+    this.mmu.write(linear, bytes, value, access);
+  }
 
   /** r/m operand number 1 (`dst`) or 2 (`src`) of `size` bits, zero-extended. */
   readOperand(which: 0 | 1, size = this.insn.size): bigint {

@@ -54,7 +54,13 @@ export class CodeSharing {
       system: (cpu, record) => of(cpu).system(record),
       divide: (cpu, divisor, signed) => of(cpu).divide(divisor, signed !== 0),
     });
-    this.code = new CodeCache(memory, this.interpreter, (op) => SYSTEM_INSTRUCTIONS[op]?.endsBlock, (name) => profile.has(name), cpus);
+    this.code = new CodeCache(
+      memory,
+      this.interpreter,
+      (op) => SYSTEM_INSTRUCTIONS[op]?.endsBlock,
+      (name) => profile.has(name),
+      cpus,
+    );
     this.code.onFrameBecameCode = (host) => this.engines.forEach((e) => e.cpu.mmu.frameBecameCode(host));
     this.code.onFlush = () => this.engines.forEach((e) => e.cpu.mmu.clearJumpCache());
   }
@@ -214,7 +220,13 @@ export class Engine {
     if (status !== Status.Unwound) {
       this.currentRecord = record;
       const vector = this.vectorOf(status, record);
-      cpu.fault = { vector, type: EventType.HardwareException, errorCode: vector === Vector.GP || vector === Vector.SS ? 0 : undefined, payload: 0n, length: 0 };
+      cpu.fault = {
+        vector,
+        type: EventType.HardwareException,
+        errorCode: vector === Vector.GP || vector === Vector.SS ? 0 : undefined,
+        payload: 0n,
+        length: 0,
+      };
     }
     this.materialize();
   }
@@ -576,7 +588,8 @@ export class Engine {
     const start = this.code.startOffset(record);
     const insn = decode(cpu.u8, host + start, host + 4096, cpu.codeSize);
     if (insn === undefined) return Vector.GP;
-    const stackOp = insn.op === 'PUSH' || insn.op === 'POP' || insn.op === 'CALL' || insn.op === 'RET' || insn.op === 'LEAVE' || (insn.op === 'CALLI' && !insn.hasMemory);
+    const stackOp =
+      insn.op === 'PUSH' || insn.op === 'POP' || insn.op === 'CALL' || insn.op === 'RET' || insn.op === 'LEAVE' || (insn.op === 'CALLI' && !insn.hasMemory);
     return stackOp || insn.segment === Segment.SS ? Vector.SS : Vector.GP;
   }
 }

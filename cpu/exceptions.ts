@@ -5,7 +5,20 @@ import { Segment } from './decoder/insn';
 import { EventType, type CpuEvent } from './interfaces';
 import { R } from './layout';
 import { Access } from './mmu';
-import { AccessBit, SystemType, checkCodeSegment, checkStackSegment, dplOf, isNull, readDescriptor, selectorError, setCodeSegment, setRealCodeSegment, setStackSegment, type Descriptor } from './segments';
+import {
+  AccessBit,
+  SystemType,
+  checkCodeSegment,
+  checkStackSegment,
+  dplOf,
+  isNull,
+  readDescriptor,
+  selectorError,
+  setCodeSegment,
+  setRealCodeSegment,
+  setStackSegment,
+  type Descriptor,
+} from './segments';
 
 const IMPLICIT_READ = Access.Read | Access.Supervisor;
 const IMPLICIT_WRITE = Access.Write | Access.Supervisor;
@@ -110,7 +123,10 @@ function readGate(cpu: Cpu, event: CpuEvent, external: number): Gate {
   const low = cpu.readLinear(at, 8, IMPLICIT_READ);
   const high = Number(low >> 32n);
   const type = (high >>> 8) & 0x1f;
-  const allowed = type === SystemType.INTERRUPT_GATE || type === SystemType.TRAP_GATE || (!cpu.longMode && (type === SystemType.INTERRUPT_GATE16 || type === SystemType.TRAP_GATE16));
+  const allowed =
+    type === SystemType.INTERRUPT_GATE ||
+    type === SystemType.TRAP_GATE ||
+    (!cpu.longMode && (type === SystemType.INTERRUPT_GATE16 || type === SystemType.TRAP_GATE16));
   // DEVIATION: task gates raise #GP as in IA-32e mode; hardware task switching is not modelled.
   if (!allowed) cpu.gp(error);
   const checksDpl = event.type === EventType.SoftwareInterrupt || event.type === EventType.SoftwareException;

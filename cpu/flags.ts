@@ -19,7 +19,12 @@ export type FlagKindName = keyof typeof FlagKind;
 export const INVERT_SF = 0x8000_0000;
 export const INVERT_PF = 0x4000_0000;
 
-const CF = 1, PF = 4, AF = 0x10, ZF = 0x40, SF = 0x80, OF = 0x800;
+const CF = 1,
+  PF = 4,
+  AF = 0x10,
+  ZF = 0x40,
+  SF = 0x80,
+  OF = 0x800;
 
 const evenParity = (byte: number): boolean => {
   let b = byte & 0xff;

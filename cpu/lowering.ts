@@ -40,7 +40,8 @@ export class Lowering {
     if (op === 'NOP') handler = this.interpreter.handler('NOP', '', 32, 32, legacy);
     else if (op === 'JCC') handler = this.interpreter.conditionHandler(insn.cc, producer);
     else if (op === 'CMOVCC' || op === 'SETCC') handler = this.interpreter.handler(op, `${form}${insn.cc}`, insn.size, insn.ssize, legacy);
-    else if (op === 'LOOP' || op === 'LOOPE' || op === 'LOOPNE' || op === 'JCXZ') handler = this.interpreter.handler(op, 'j', insn.addressSize, insn.addressSize, legacy);
+    else if (op === 'LOOP' || op === 'LOOPE' || op === 'LOOPNE' || op === 'JCXZ')
+      handler = this.interpreter.handler(op, 'j', insn.addressSize, insn.addressSize, legacy);
     else handler = this.interpreter.handler(op, form.replace('o', 'm'), insn.size, insn.ssize, legacy);
     if (handler === 0 || this.farOffset(insn) || this.missing(op)) return this.system(at, insn, offset, scratch);
 

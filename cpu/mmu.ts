@@ -242,7 +242,11 @@ export class Mmu {
     const nested = cpu.nested;
     if (nested !== undefined && nested.active) {
       const kind = access & Access.Fetch ? NestedAccess.Fetch : access & Access.Write ? NestedAccess.Write : NestedAccess.Read;
-      const information = NestedAccess.LinearValid | (this.userPage ? NestedAccess.GuestUser : 0) | (this.writablePage ? NestedAccess.GuestWritable : 0) | (this.executablePage ? NestedAccess.GuestExecutable : 0);
+      const information =
+        NestedAccess.LinearValid |
+        (this.userPage ? NestedAccess.GuestUser : 0) |
+        (this.writablePage ? NestedAccess.GuestWritable : 0) |
+        (this.executablePage ? NestedAccess.GuestExecutable : 0);
       const linear = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
       const gpa = this.page + (low & 0xfff);
       const physical = nested.translate(gpa, kind | information, linear);
@@ -292,7 +296,10 @@ export class Mmu {
       table = (cpu.get32(R.CR3) & ~0xfff) >>> 0;
     }
     // Host addresses of the entries used, so that accessed bits are set only once the access is known to be allowed.
-    let used0 = 0, used1 = 0, used2 = 0, used3 = 0;
+    let used0 = 0,
+      used1 = 0,
+      used2 = 0,
+      used3 = 0;
     let entryLow = 0;
     let entryHigh = 0;
     for (;;) {
@@ -455,7 +462,7 @@ export class Mmu {
   }
 
   private readDevice(physical: number, bytes: number, to: number): void {
-    for (let i = 0; i < bytes; ) {
+    for (let i = 0; i < bytes;) {
       const size = bytes - i >= 4 ? 4 : bytes - i >= 2 ? 2 : 1;
       const v = size === 4 ? this.memory.read32(physical + i) : size === 2 ? this.memory.read16(physical + i) : this.memory.read8(physical + i);
       for (let k = 0; k < size; k++) this.cpu.u8[to + i + k] = v >>> (8 * k);
@@ -475,7 +482,7 @@ export class Mmu {
     this.storeBytes = 0;
     if (bytes === 0 || !done) return;
     const bounce = this.cpu.base + R.BOUNCE_WRITE;
-    for (let i = 0; i < bytes; ) {
+    for (let i = 0; i < bytes;) {
       const low = (this.storeLow + i) | 0;
       const high = low >>> 0 < this.storeLow >>> 0 && this.cpu.codeSize === 64 ? this.storeHigh + 1 : this.storeHigh;
       const physical = this.translate(low, high, Access.Write);
@@ -505,7 +512,8 @@ export class Mmu {
     const flags = this.memory.frameFlags;
     u32[e] = tag;
     u32[e + 1] = high;
-    const mayWrite = this.writablePage && this.dirty && (this.nestedPermissions & NestedAccess.Write) !== 0 && (flags[frame] & (FrameFlag.Code | FrameFlag.Watched)) === 0;
+    const mayWrite =
+      this.writablePage && this.dirty && (this.nestedPermissions & NestedAccess.Write) !== 0 && (flags[frame] & (FrameFlag.Code | FrameFlag.Watched)) === 0;
     if (mayWrite) {
       u32[e + 2] = tag;
       u32[e + 3] = high;
@@ -560,7 +568,9 @@ export class Mmu {
       return bytes === 8 ? this.memory.read64(p) : BigInt(bytes === 4 ? this.memory.read32(p) : bytes === 2 ? this.memory.read16(p) : this.memory.read8(p));
     }
     const view = this.memory.view;
-    return bytes === 8 ? view.getBigUint64(host, true) : BigInt(bytes === 4 ? view.getUint32(host, true) : bytes === 2 ? view.getUint16(host, true) : this.memory.u8[host]);
+    return bytes === 8
+      ? view.getBigUint64(host, true)
+      : BigInt(bytes === 4 ? view.getUint32(host, true) : bytes === 2 ? view.getUint16(host, true) : this.memory.u8[host]);
   }
 
   write(linear: bigint, bytes: number, value: bigint, access: number): void {

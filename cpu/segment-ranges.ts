@@ -2,7 +2,13 @@ import type { Cpu } from './cpu';
 import { R, S, seg } from './layout';
 
 const ALL = 0xffff_ffff_ffff_ffffn;
-const CODE = 8, EXPAND_DOWN = 4, READ_WRITE = 2, SYSTEM_S = 0x10, PRESENT = 0x80, DB = 0x4000, UNUSABLE = 0x1_0000;
+const CODE = 8,
+  EXPAND_DOWN = 4,
+  READ_WRITE = 2,
+  SYSTEM_S = 0x10,
+  PRESENT = 0x80,
+  DB = 0x4000,
+  UNUSABLE = 0x1_0000;
 
 /**
  * Derives which offsets of segment register `s` may be read and written (inclusive ranges; low > high refuses everything),

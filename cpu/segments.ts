@@ -5,9 +5,31 @@ import { R } from './layout';
 import { Access } from './mmu';
 
 /** Bits of an access word (VMCS format; a descriptor's bits 23:8). */
-export const AccessBit = { ACCESSED: 1, WRITABLE: 2, READABLE: 2, CONFORMING: 4, CODE: 8, S: 0x10, PRESENT: 0x80, L: 0x2000, DB: 0x4000, UNUSABLE: 0x1_0000 } as const;
+export const AccessBit = {
+  ACCESSED: 1,
+  WRITABLE: 2,
+  READABLE: 2,
+  CONFORMING: 4,
+  CODE: 8,
+  S: 0x10,
+  PRESENT: 0x80,
+  L: 0x2000,
+  DB: 0x4000,
+  UNUSABLE: 0x1_0000,
+} as const;
 /** Types of system descriptors (4-bit type with S = 0). */
-export const SystemType = { TSS16: 1, LDT: 2, CALL_GATE16: 4, TASK_GATE: 5, INTERRUPT_GATE16: 6, TRAP_GATE16: 7, TSS: 9, CALL_GATE: 12, INTERRUPT_GATE: 14, TRAP_GATE: 15 } as const;
+export const SystemType = {
+  TSS16: 1,
+  LDT: 2,
+  CALL_GATE16: 4,
+  TASK_GATE: 5,
+  INTERRUPT_GATE16: 6,
+  TRAP_GATE16: 7,
+  TSS: 9,
+  CALL_GATE: 12,
+  INTERRUPT_GATE: 14,
+  TRAP_GATE: 15,
+} as const;
 
 const TI = 4;
 const IMPLICIT_READ = Access.Read | Access.Supervisor;
@@ -93,7 +115,14 @@ export function loadSegment(cpu: Cpu, s: number, selector: number): void {
  * The stack segment for privilege level `cpl`, checked. A null one is accepted (undefined) for 64-bit code below CPL 3 if its RPL is right.
  * @param vector what a bad one raises: #GP, or #TS where it comes from a TSS.
  */
-export function checkStackSegment(cpu: Cpu, selector: number, cpl: number, nullAllowed: boolean, vector: number = Vector.GP, external = 0): Descriptor | undefined {
+export function checkStackSegment(
+  cpu: Cpu,
+  selector: number,
+  cpl: number,
+  nullAllowed: boolean,
+  vector: number = Vector.GP,
+  external = 0,
+): Descriptor | undefined {
   if (isNull(selector)) {
     if (!nullAllowed || cpl === 3 || (selector & 3) !== cpl) cpu.raise(vector, external);
     return undefined;

@@ -8,7 +8,9 @@ import { R, S, seg } from './layout';
 import { Access } from './mmu';
 import type { SystemInstructions } from './system/table';
 
-const RSI = 6, RDI = 7, RCX = 1;
+const RSI = 6,
+  RDI = 7,
+  RCX = 1;
 const PAGE = 4096;
 
 /** Iterations this instruction may make now: 1 without REP, otherwise limited by rCX and the budget. */

@@ -14,8 +14,23 @@ export type Exit =
   | { readonly kind: 'io'; readonly port: number; readonly size: 1 | 2 | 4; readonly input: boolean; readonly string: boolean }
   | { readonly kind: 'rdmsr' }
   | { readonly kind: 'wrmsr' }
-  | { readonly kind: 'cr-access'; readonly register: number; readonly access: 'write' | 'read' | 'clts' | 'lmsw'; readonly gpr: number; readonly source: number }
-  | { readonly kind: 'nested-page-fault'; readonly gpa: number; readonly linear: bigint; readonly read: boolean; readonly write: boolean; readonly fetch: boolean; readonly table: boolean; readonly present: boolean }
+  | {
+      readonly kind: 'cr-access';
+      readonly register: number;
+      readonly access: 'write' | 'read' | 'clts' | 'lmsw';
+      readonly gpr: number;
+      readonly source: number;
+    }
+  | {
+      readonly kind: 'nested-page-fault';
+      readonly gpa: number;
+      readonly linear: bigint;
+      readonly read: boolean;
+      readonly write: boolean;
+      readonly fetch: boolean;
+      readonly table: boolean;
+      readonly present: boolean;
+    }
   | { readonly kind: 'nested-misconfiguration'; readonly gpa: number }
   | { readonly kind: 'xsetbv' }
   | { readonly kind: 'exception'; readonly vector: number; readonly errorCode: number | undefined }

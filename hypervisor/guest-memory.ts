@@ -79,7 +79,7 @@ export class GuestMemory {
 
   /** Copies bytes into guest RAM. Throws RangeError if some of them are not RAM. */
   writeBytes(gpa: number, bytes: Uint8Array): void {
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       const a = gpa + done;
       const chunk = Math.min(bytes.length - done, SMALL - (a % SMALL));
       if (!this.back(a)) throw new RangeError(`guest-physical 0x${a.toString(16)} is not RAM (the VM has ${this.bytes} bytes)`);
@@ -91,7 +91,7 @@ export class GuestMemory {
   /** Copies bytes out of guest RAM; unbacked pages read as zero, devices as all ones. */
   readBytes(gpa: number, length: number): Uint8Array {
     const out = new Uint8Array(length);
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const a = gpa + done;
       const chunk = Math.min(length - done, SMALL - (a % SMALL));
       const host = this.hostOf(a);

@@ -74,7 +74,10 @@ export class Guest {
         memoryBytes: config.memoryBytes,
         serialOutput: config.serialOutput,
         debugOutput: config.debugOutput,
-        debugExit: config.debugExit && { iobase: config.debugExit.iobase, exit: (status) => this.end('debug-exit', `isa-debug-exit with status ${status}`, status) },
+        debugExit: config.debugExit && {
+          iobase: config.debugExit.iobase,
+          exit: (status) => this.end('debug-exit', `isa-debug-exit with status ${status}`, status),
+        },
         rtcStart: config.rtcStart ?? DEFAULT_RTC_START,
         hpet: config.hpet,
         profile,
@@ -90,9 +93,19 @@ export class Guest {
       const { machine } = this;
       if (machine.vmx === undefined) throw new Error('the processor has no VMX');
       this.frames = new HostFrames(hostRanges(machine.memory.lowRam, machine.memory.highRam), config.frameSeed ?? 0);
-      if (config.poison !== undefined) for (const { base, size } of this.frames.free()) machine.memory.writeBytes(base, new Uint8Array(size).fill(config.poison));
+      if (config.poison !== undefined)
+        for (const { base, size } of this.frames.free()) machine.memory.writeBytes(base, new Uint8Array(size).fill(config.poison));
       const processor = new VmxProcessor(machine.cpu, machine.engine, machine.vmx, this.frames);
-      this.vm = new VirtualMachine({ cpu: machine.cpu, engine: machine.engine, processor, frames: this.frames, memoryBytes: config.memoryBytes, profile, platform: factory, routes: config.routes ?? ROUTES });
+      this.vm = new VirtualMachine({
+        cpu: machine.cpu,
+        engine: machine.engine,
+        processor,
+        frames: this.frames,
+        memoryBytes: config.memoryBytes,
+        profile,
+        platform: factory,
+        routes: config.routes ?? ROUTES,
+      });
       this.vm.memory.dirtyFrames = config.poison !== undefined;
       this.vm.vcpu.observer = config.observer;
     }

@@ -7,7 +7,8 @@ import type { Exit, RawExit } from './exit';
 import type { EntryState } from '../guests/boot/entry-state';
 
 /** The guest ran into an exit, or the machine stopped for a reason of its own (virtual time limit, request to stop). */
-export type RunResult = { readonly kind: 'exit'; readonly exit: Exit } | { readonly kind: 'paused'; readonly because: 'limit' | 'stopped' | 'shutdown' | 'idle' };
+export type RunResult =
+  { readonly kind: 'exit'; readonly exit: Exit } | { readonly kind: 'paused'; readonly because: 'limit' | 'stopped' | 'shutdown' | 'idle' };
 
 /** An event for the guest's IDT. */
 export interface Injection {

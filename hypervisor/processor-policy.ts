@@ -7,9 +7,13 @@ import type { Insn } from '../cpu/decoder/insn';
 import type { VirtualProcessor } from './port';
 import type { ProcessorPolicy } from './vcpu';
 
-const RAX = 0, RCX = 1, RDX = 2, RBX = 3;
+const RAX = 0,
+  RCX = 1,
+  RDX = 2,
+  RBX = 3;
 /** MSRs whose writing moves the guest's time stamp counter. */
-const TSC = 0x10, TSC_ADJUST = 0x3b;
+const TSC = 0x10,
+  TSC_ADJUST = 0x3b;
 
 export class ModelPolicy implements ProcessorPolicy {
   constructor(

@@ -79,5 +79,16 @@ export function buildRootProgram(memory: PhysicalMemory, frames: HostFrames, ent
     memory.write64(pdpt + g * 8, BigInt(directory | PRESENT_WRITABLE));
     for (let i = 0; i < 512; i++) memory.write64(directory + i * 8, BigInt(g * GIB + i * 0x20_0000 + (LARGE_PAGE | PRESENT_WRITABLE)));
   }
-  return { gdt, idt, tss, cr3: pml4, stack, launch, resume, exit, start, gates: [launch + entry.launch.length, resume + entry.resume.length, exit, start, fault] };
+  return {
+    gdt,
+    idt,
+    tss,
+    cr3: pml4,
+    stack,
+    launch,
+    resume,
+    exit,
+    start,
+    gates: [launch + entry.launch.length, resume + entry.resume.length, exit, start, fault],
+  };
 }

@@ -13,32 +13,36 @@ export type Routes = { readonly [K in ExitKind]: ExitHandler<K> };
 
 /** The dispatcher's one table, the same for both vendors. A forgotten kind does not compile. */
 export const ROUTES: Routes = {
-  'cpuid': handleCpuid,
-  'hlt': () => halt,
-  'io': handleIo,
-  'rdmsr': handleRdmsr,
-  'wrmsr': handleWrmsr,
+  cpuid: handleCpuid,
+  hlt: () => halt,
+  io: handleIo,
+  rdmsr: handleRdmsr,
+  wrmsr: handleWrmsr,
   'cr-access': handleControlRegister,
   'nested-page-fault': handleNestedPageFault,
-  'nested-misconfiguration': (_vcpu, exit) => ({ kind: 'stop', because: 'internal', explanation: `the nested paging structures are wrong for guest-physical 0x${exit.gpa.toString(16)}` }),
-  'xsetbv': handleXsetbv,
-  'exception': (_vcpu, exit) => ({ kind: 'inject', vector: exit.vector, errorCode: exit.errorCode }),
-  'nmi': () => retry,
+  'nested-misconfiguration': (_vcpu, exit) => ({
+    kind: 'stop',
+    because: 'internal',
+    explanation: `the nested paging structures are wrong for guest-physical 0x${exit.gpa.toString(16)}`,
+  }),
+  xsetbv: handleXsetbv,
+  exception: (_vcpu, exit) => ({ kind: 'inject', vector: exit.vector, errorCode: exit.errorCode }),
+  nmi: () => retry,
   'external-interrupt': () => retry,
   // The run loop injects what is pending before every entry; the window or the timer only had to bring us here.
   'interrupt-window': () => retry,
   'nmi-window': () => retry,
-  'timer': () => retry,
+  timer: () => retry,
   'triple-fault': () => ({ kind: 'stop', because: 'triple-fault', explanation: 'the guest triple-faulted' }),
   // This VM has no hypercalls: as on a processor without the extension.
-  'hypercall': () => invalidOpcode,
+  hypercall: () => invalidOpcode,
   // Caches are not modelled, so there is nothing to lose or write back.
   'cache-control': () => nextInstruction,
   'task-switch': (vcpu) => vcpu.emulate(),
   'unavailable-instruction': () => invalidOpcode,
   'monitored-instruction': (vcpu) => vcpu.emulate(),
   'entry-failure': (_vcpu, exit) => ({ kind: 'stop', because: 'internal', explanation: exit.explanation }),
-  'unexpected': (_vcpu, exit) => ({ kind: 'stop', because: 'internal', explanation: exit.explanation }),
+  unexpected: (_vcpu, exit) => ({ kind: 'stop', because: 'internal', explanation: exit.explanation }),
 };
 
 /** A research override: the same table with some routes replaced. */

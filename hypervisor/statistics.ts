@@ -35,7 +35,10 @@ export class ExitStatistics {
       .map(([reason, r]) => ({
         reason,
         count: r.count,
-        details: [...r.details].map(([detail, count]) => ({ detail, count })).sort((a, b) => b.count - a.count).slice(0, details),
+        details: [...r.details]
+          .map(([detail, count]) => ({ detail, count }))
+          .sort((a, b) => b.count - a.count)
+          .slice(0, details),
       }))
       .sort((a, b) => b.count - a.count);
   }

@@ -19,7 +19,11 @@ import { buildRootProgram, RootSelector, type RootProgram } from './root-program
 import { VMX_EXITS } from './vmx-exits';
 
 const BASIC_MSR = 0x480;
-const TRUE_PIN = 0x48d, TRUE_PRIMARY = 0x48e, TRUE_EXIT = 0x48f, TRUE_ENTRY = 0x490, SECONDARY = 0x48b;
+const TRUE_PIN = 0x48d,
+  TRUE_PRIMARY = 0x48e,
+  TRUE_EXIT = 0x48f,
+  TRUE_ENTRY = 0x490,
+  SECONDARY = 0x48b;
 const FEATURE_CONTROL_MSR = 0x3a;
 const LONG_LIMIT = 0xffff_ffff;
 /** Write-back, four levels. */
@@ -31,7 +35,9 @@ const EPT_READ_EXECUTE = 5;
 const ENTRIES = 512;
 const MAX_TIMER = 0xffff_ffff;
 /** MSRs that the guest may use directly, because the hypervisor itself does not, or because entries and exits switch them. */
-const PASSED_THROUGH = [0xc000_0080, 0xc000_0081, 0xc000_0082, 0xc000_0083, 0xc000_0084, 0xc000_0100, 0xc000_0101, 0xc000_0102, 0xc000_0103, 0x174, 0x175, 0x176, 0x277];
+const PASSED_THROUGH = [
+  0xc000_0080, 0xc000_0081, 0xc000_0082, 0xc000_0083, 0xc000_0084, 0xc000_0100, 0xc000_0101, 0xc000_0102, 0xc000_0103, 0x174, 0x175, 0x176, 0x277,
+];
 const TSC_MSR = 0x10;
 const GUEST_VPID = 1;
 const SHADOW = Interruptibility.BLOCKING_BY_STI | Interruptibility.BLOCKING_BY_MOV_SS;
@@ -39,7 +45,9 @@ const SHADOW = Interruptibility.BLOCKING_BY_STI | Interruptibility.BLOCKING_BY_M
 const segmentNames = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS', 'LDTR', 'TR'] as const;
 const field = (name: string): number => VMCS[name as FieldName];
 /** Encodings of selector, limit, access rights, base of each segment register, in the order of Segment. */
-const SEGMENT_FIELDS = segmentNames.map((n) => [field(`GUEST_${n}_SELECTOR`), field(`GUEST_${n}_LIMIT`), field(`GUEST_${n}_ACCESS_RIGHTS`), field(`GUEST_${n}_BASE`)] as const);
+const SEGMENT_FIELDS = segmentNames.map(
+  (n) => [field(`GUEST_${n}_SELECTOR`), field(`GUEST_${n}_LIMIT`), field(`GUEST_${n}_ACCESS_RIGHTS`), field(`GUEST_${n}_BASE`)] as const,
+);
 
 export class VmxProcessor implements VirtualProcessor {
   private readonly root: RootProgram;
@@ -114,7 +122,8 @@ export class VmxProcessor implements VirtualProcessor {
     const capability = this.vmx.readMsr(msr) ?? 0n;
     const mustBeOne = Number(capability & 0xffff_ffffn);
     const mayBeOne = Number(capability >> 32n);
-    if ((wanted & ~mayBeOne) !== 0) throw new Error(`MSR 0x${msr.toString(16)}: this processor lacks control bits 0x${((wanted & ~mayBeOne) >>> 0).toString(16)} that the hypervisor needs`);
+    if ((wanted & ~mayBeOne) !== 0)
+      throw new Error(`MSR 0x${msr.toString(16)}: this processor lacks control bits 0x${((wanted & ~mayBeOne) >>> 0).toString(16)} that the hypervisor needs`);
     return (wanted | mustBeOne) >>> 0;
   }
 
@@ -135,8 +144,23 @@ export class VmxProcessor implements VirtualProcessor {
     const { cpu, root } = this;
     // Execution controls.
     this.pinBased = this.controls(TRUE_PIN, PinBased.EXTERNAL_INTERRUPT_EXITING | PinBased.NMI_EXITING | PinBased.VIRTUAL_NMIS);
-    this.primary = this.controls(TRUE_PRIMARY, (Primary.USE_TSC_OFFSETTING | Primary.HLT_EXITING | Primary.CR8_LOAD_EXITING | Primary.CR8_STORE_EXITING | Primary.UNCONDITIONAL_IO_EXITING | Primary.USE_MSR_BITMAPS | Primary.MWAIT_EXITING | Primary.MONITOR_EXITING | Primary.ACTIVATE_SECONDARY_CONTROLS) >>> 0);
-    const secondary = this.controls(SECONDARY, Secondary.ENABLE_EPT | Secondary.ENABLE_VPID | Secondary.UNRESTRICTED_GUEST | Secondary.ENABLE_RDTSCP | Secondary.ENABLE_INVPCID);
+    this.primary = this.controls(
+      TRUE_PRIMARY,
+      (Primary.USE_TSC_OFFSETTING |
+        Primary.HLT_EXITING |
+        Primary.CR8_LOAD_EXITING |
+        Primary.CR8_STORE_EXITING |
+        Primary.UNCONDITIONAL_IO_EXITING |
+        Primary.USE_MSR_BITMAPS |
+        Primary.MWAIT_EXITING |
+        Primary.MONITOR_EXITING |
+        Primary.ACTIVATE_SECONDARY_CONTROLS) >>>
+        0,
+    );
+    const secondary = this.controls(
+      SECONDARY,
+      Secondary.ENABLE_EPT | Secondary.ENABLE_VPID | Secondary.UNRESTRICTED_GUEST | Secondary.ENABLE_RDTSCP | Secondary.ENABLE_INVPCID,
+    );
     this.set32('PIN_BASED_CONTROLS', this.pinBased);
     this.set32('PRIMARY_PROCESSOR_BASED_CONTROLS', this.primary);
     this.set32('SECONDARY_PROCESSOR_BASED_CONTROLS', secondary);
@@ -151,7 +175,18 @@ export class VmxProcessor implements VirtualProcessor {
     this.set64('CR0_GUEST_HOST_MASK', BigInt(Cr0.NE));
     this.set64('CR4_GUEST_HOST_MASK', BigInt(Cr4.VMXE));
     // Exit and entry controls.
-    this.set32('VM_EXIT_CONTROLS', this.controls(TRUE_EXIT, ExitControl.SAVE_DEBUG_CONTROLS | ExitControl.HOST_ADDRESS_SPACE_SIZE | ExitControl.SAVE_IA32_PAT | ExitControl.LOAD_IA32_PAT | ExitControl.SAVE_IA32_EFER | ExitControl.LOAD_IA32_EFER));
+    this.set32(
+      'VM_EXIT_CONTROLS',
+      this.controls(
+        TRUE_EXIT,
+        ExitControl.SAVE_DEBUG_CONTROLS |
+          ExitControl.HOST_ADDRESS_SPACE_SIZE |
+          ExitControl.SAVE_IA32_PAT |
+          ExitControl.LOAD_IA32_PAT |
+          ExitControl.SAVE_IA32_EFER |
+          ExitControl.LOAD_IA32_EFER,
+      ),
+    );
     this.set32('VM_ENTRY_CONTROLS', this.controls(TRUE_ENTRY, EntryControl.LOAD_DEBUG_CONTROLS | EntryControl.LOAD_IA32_PAT | EntryControl.LOAD_IA32_EFER));
     for (const name of ['EXIT_MSR_STORE_COUNT', 'EXIT_MSR_LOAD_COUNT', 'ENTRY_MSR_LOAD_COUNT', 'ENTRY_INTERRUPTION_INFORMATION'] as const) this.set32(name, 0);
     // Host state.
@@ -478,7 +513,13 @@ const reasonNames = new Map<number, string>();
 /** An exit reason as people write it: EPT_VIOLATION, IO_INSTRUCTION. */
 function reasonName(code: number): string {
   let name = reasonNames.get(code);
-  if (name === undefined) reasonNames.set(code, (name = exitReasonName(code).replace(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()));
+  if (name === undefined)
+    reasonNames.set(
+      code,
+      (name = exitReasonName(code)
+        .replace(/([a-z])([A-Z])/g, '$1_$2')
+        .toUpperCase()),
+    );
   return name;
 }
 

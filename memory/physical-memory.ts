@@ -186,7 +186,7 @@ export class PhysicalMemory {
   /** Copies bytes out of RAM; device space reads as all ones. */
   readBytes(physical: number, length: number): Uint8Array {
     const out = new Uint8Array(length).fill(0xff);
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const chunk = Math.min(length - done, PAGE_SIZE - ((physical + done) % PAGE_SIZE));
       const h = this.host(physical + done);
       if (h !== 0) out.set(this.u8.subarray(h, h + chunk), done);

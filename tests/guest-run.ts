@@ -17,7 +17,11 @@ export interface GuestRun {
 }
 
 /** Runs a guest to its end, to `until` on its console, or to `limit` ticks. Everything typed follows from its output alone. */
-export function runGuest(config: Omit<GuestConfig, 'serialOutput'>, script: Script = [], options: { until?: string; limit?: number; digest?: boolean } = {}): GuestRun {
+export function runGuest(
+  config: Omit<GuestConfig, 'serialOutput'>,
+  script: Script = [],
+  options: { until?: string; limit?: number; digest?: boolean } = {},
+): GuestRun {
   const limit = options.limit ?? 60e9;
   let console = '';
   let next = 0;

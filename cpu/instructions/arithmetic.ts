@@ -7,7 +7,10 @@ const carryIn = (e: Stage, carry: Value): Value => (e.size === 64 ? zext(carry) 
 
 export const ARITHMETIC: readonly Definition[] = [
   {
-    op: 'ADD', sizes: ALL_SIZES, forms: BINARY_FORMS, flags: 'ADD',
+    op: 'ADD',
+    sizes: ALL_SIZES,
+    forms: BINARY_FORMS,
+    flags: 'ADD',
     semantics: (e) => {
       const b = e.source();
       const a = e.destination();
@@ -17,7 +20,10 @@ export const ARITHMETIC: readonly Definition[] = [
     },
   },
   {
-    op: 'ADC', sizes: ALL_SIZES, forms: BINARY_FORMS, flags: 'MIX',
+    op: 'ADC',
+    sizes: ALL_SIZES,
+    forms: BINARY_FORMS,
+    flags: 'MIX',
     semantics: (e) => {
       const b = e.source();
       const a = e.destination();
@@ -29,7 +35,10 @@ export const ARITHMETIC: readonly Definition[] = [
     },
   },
   {
-    op: 'SUB', sizes: ALL_SIZES, forms: BINARY_FORMS, flags: 'SUB',
+    op: 'SUB',
+    sizes: ALL_SIZES,
+    forms: BINARY_FORMS,
+    flags: 'SUB',
     semantics: (e) => {
       const b = e.source();
       const a = e.destination();
@@ -39,7 +48,10 @@ export const ARITHMETIC: readonly Definition[] = [
     },
   },
   {
-    op: 'SBB', sizes: ALL_SIZES, forms: BINARY_FORMS, flags: 'MIX',
+    op: 'SBB',
+    sizes: ALL_SIZES,
+    forms: BINARY_FORMS,
+    flags: 'MIX',
     semantics: (e) => {
       const b = e.source();
       const a = e.destination();
@@ -50,7 +62,10 @@ export const ARITHMETIC: readonly Definition[] = [
     },
   },
   {
-    op: 'CMP', sizes: ALL_SIZES, forms: BINARY_FORMS, flags: 'SUB',
+    op: 'CMP',
+    sizes: ALL_SIZES,
+    forms: BINARY_FORMS,
+    flags: 'SUB',
     semantics: (e) => {
       const b = e.source();
       const a = e.peek();
@@ -59,7 +74,10 @@ export const ARITHMETIC: readonly Definition[] = [
     },
   },
   {
-    op: 'INC', sizes: ALL_SIZES, forms: ['r', 'm'], flags: 'INC',
+    op: 'INC',
+    sizes: ALL_SIZES,
+    forms: ['r', 'm'],
+    flags: 'INC',
     semantics: (e) => {
       const r = e.let(e.cut(add(e.destination(), e.k(1))));
       e.write(r);
@@ -67,7 +85,10 @@ export const ARITHMETIC: readonly Definition[] = [
     },
   },
   {
-    op: 'DEC', sizes: ALL_SIZES, forms: ['r', 'm'], flags: 'DEC',
+    op: 'DEC',
+    sizes: ALL_SIZES,
+    forms: ['r', 'm'],
+    flags: 'DEC',
     semantics: (e) => {
       const r = e.let(e.cut(sub(e.destination(), e.k(1))));
       e.write(r);
@@ -75,7 +96,10 @@ export const ARITHMETIC: readonly Definition[] = [
     },
   },
   {
-    op: 'NEG', sizes: ALL_SIZES, forms: ['r', 'm'], flags: 'SUB',
+    op: 'NEG',
+    sizes: ALL_SIZES,
+    forms: ['r', 'm'],
+    flags: 'SUB',
     semantics: (e) => {
       const a = e.destination();
       const r = e.let(e.cut(sub(e.k(0), a)));
@@ -84,7 +108,10 @@ export const ARITHMETIC: readonly Definition[] = [
     },
   },
   {
-    op: 'XADD', sizes: ALL_SIZES, forms: ['rr', 'mr'], flags: 'ADD',
+    op: 'XADD',
+    sizes: ALL_SIZES,
+    forms: ['rr', 'mr'],
+    flags: 'ADD',
     semantics: (e) => {
       const b = e.source();
       const a = e.destination();
@@ -96,7 +123,10 @@ export const ARITHMETIC: readonly Definition[] = [
     },
   },
   {
-    op: 'CMPXCHG', sizes: ALL_SIZES, forms: ['rr', 'mr'], flags: 'SUB',
+    op: 'CMPXCHG',
+    sizes: ALL_SIZES,
+    forms: ['rr', 'mr'],
+    flags: 'SUB',
     semantics: (e) => {
       const b = e.source();
       const a = e.destination();

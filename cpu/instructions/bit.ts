@@ -5,7 +5,9 @@ import { and, c32, c64, clz, ctz, eqz, ne, or, popcnt, sar, shl, shr, sub, xor, 
 /** BT and its kin: a register index into memory is a signed bit offset of any size; otherwise it is taken modulo the operand. */
 function bitTest(op: string, change: ((e: Stage, a: Value, mask: Value) => Value) | undefined): Definition {
   return {
-    op, sizes: WIDE_SIZES, forms: ['rr', 'mr', 'ri', 'mi'],
+    op,
+    sizes: WIDE_SIZES,
+    forms: ['rr', 'mr', 'ri', 'mi'],
     semantics: (e) => {
       const index = e.let(e.source(e.size));
       if (e.spec.form === 'mr') {
@@ -23,7 +25,10 @@ function bitTest(op: string, change: ((e: Stage, a: Value, mask: Value) => Value
 
 function scan(op: string, position: (e: Stage, a: Value) => Value): Definition {
   return {
-    op, sizes: WIDE_SIZES, forms: ['rr', 'rm'], flags: 'LOGIC',
+    op,
+    sizes: WIDE_SIZES,
+    forms: ['rr', 'rm'],
+    flags: 'LOGIC',
     // The destination of a zero source is undefined in the manual; processors leave it alone.
     semantics: (e) => {
       const a = e.source();
@@ -46,7 +51,9 @@ export const BIT: readonly Definition[] = [
   scan('BSF', (_e, a) => ctz(a)),
   scan('BSR', (e, a) => sub(e.k(e.size - 1), leadingZeros(e, a))),
   {
-    op: 'POPCNT', sizes: WIDE_SIZES, forms: ['rr', 'rm'],
+    op: 'POPCNT',
+    sizes: WIDE_SIZES,
+    forms: ['rr', 'rm'],
     semantics: (e) => {
       const a = e.source();
       e.setRegister('dst', popcnt(a), e.size);
@@ -54,7 +61,9 @@ export const BIT: readonly Definition[] = [
     },
   },
   {
-    op: 'LZCNT', sizes: WIDE_SIZES, forms: ['rr', 'rm'],
+    op: 'LZCNT',
+    sizes: WIDE_SIZES,
+    forms: ['rr', 'rm'],
     semantics: (e) => {
       const a = e.source();
       const n = e.let(leadingZeros(e, a));
@@ -63,7 +72,9 @@ export const BIT: readonly Definition[] = [
     },
   },
   {
-    op: 'TZCNT', sizes: WIDE_SIZES, forms: ['rr', 'rm'],
+    op: 'TZCNT',
+    sizes: WIDE_SIZES,
+    forms: ['rr', 'rm'],
     semantics: (e) => {
       const a = e.source();
       const n = e.let(e.size === 16 ? ctz(or(a, c32(0x1_0000))) : ctz(a));

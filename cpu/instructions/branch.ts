@@ -12,7 +12,11 @@ function decrementCount(e: Stage): Value {
 
 function loop(op: string, also: ((e: Stage) => Value) | undefined): Definition {
   return {
-    op, sizes: [16, 32, 64], forms: ['j'], keepsFlags: true, endsBlock: true,
+    op,
+    sizes: [16, 32, 64],
+    forms: ['j'],
+    keepsFlags: true,
+    endsBlock: true,
     semantics: (e) => {
       const more = ne(decrementCount(e), e.k(0));
       const taken = e.let(also ? and(more, also(e)) : more);
@@ -30,5 +34,12 @@ export const BRANCH: readonly Definition[] = [
   loop('LOOP', undefined),
   loop('LOOPE', (e) => e.condition(4)),
   loop('LOOPNE', (e) => e.condition(5)),
-  { op: 'JCXZ', sizes: [16, 32, 64], forms: ['j'], keepsFlags: true, endsBlock: true, semantics: (e) => e.goIf(e.let(eqz(e.size === 64 ? e.gpr(1) : e.cut(wrap(e.gpr(1)))))) },
+  {
+    op: 'JCXZ',
+    sizes: [16, 32, 64],
+    forms: ['j'],
+    keepsFlags: true,
+    endsBlock: true,
+    semantics: (e) => e.goIf(e.let(eqz(e.size === 64 ? e.gpr(1) : e.cut(wrap(e.gpr(1)))))),
+  },
 ];

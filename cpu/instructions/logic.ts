@@ -3,7 +3,10 @@ import { and, or, xor, type Value } from '../stage/wasm';
 
 /** AND, OR, XOR: CF = OF = 0, the rest by the result. */
 const logic = (op: string, combine: (a: Value, b: Value) => Value): Definition => ({
-  op, sizes: ALL_SIZES, forms: BINARY_FORMS, flags: 'LOGIC',
+  op,
+  sizes: ALL_SIZES,
+  forms: BINARY_FORMS,
+  flags: 'LOGIC',
   semantics: (e) => {
     const b = e.source();
     const a = e.destination();
@@ -18,7 +21,10 @@ export const LOGIC: readonly Definition[] = [
   logic('OR', or),
   logic('XOR', xor),
   {
-    op: 'TEST', sizes: ALL_SIZES, forms: ['rr', 'mr', 'rm', 'ri', 'mi'], flags: 'LOGIC',
+    op: 'TEST',
+    sizes: ALL_SIZES,
+    forms: ['rr', 'mr', 'rm', 'ri', 'mi'],
+    flags: 'LOGIC',
     semantics: (e) => {
       const b = e.source();
       const a = e.peek();
@@ -26,7 +32,10 @@ export const LOGIC: readonly Definition[] = [
     },
   },
   {
-    op: 'NOT', sizes: ALL_SIZES, forms: ['r', 'm'], keepsFlags: true,
+    op: 'NOT',
+    sizes: ALL_SIZES,
+    forms: ['r', 'm'],
+    keepsFlags: true,
     semantics: (e) => e.write(e.cut(xor(e.destination(), e.k(-1)))),
   },
 ];

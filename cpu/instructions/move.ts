@@ -16,14 +16,22 @@ export const MOVE: readonly Definition[] = [
   { op: 'MOV', sizes: ALL_SIZES, forms: ['rr', 'rm', 'mr', 'ri', 'mi'], keepsFlags: true, semantics: (e) => e.write(e.source()) },
   { op: 'MOVNTI', sizes: [32, 64], forms: ['mr'], keepsFlags: true, semantics: (e) => e.write(e.source()) },
   {
-    op: 'MOVZX', sizes: WIDE_SIZES, sourceSizes: [8, 16], forms: ['rr', 'rm'], keepsFlags: true,
+    op: 'MOVZX',
+    sizes: WIDE_SIZES,
+    sourceSizes: [8, 16],
+    forms: ['rr', 'rm'],
+    keepsFlags: true,
     semantics: (e) => {
       const v = e.source();
       e.write(e.size === 64 ? zext(v) : v);
     },
   },
   {
-    op: 'MOVSX', sizes: WIDE_SIZES, sourceSizes: [8, 16, 32], forms: ['rr', 'rm'], keepsFlags: true,
+    op: 'MOVSX',
+    sizes: WIDE_SIZES,
+    sourceSizes: [8, 16, 32],
+    forms: ['rr', 'rm'],
+    keepsFlags: true,
     semantics: (e) => {
       const from = e.spec.sourceSize;
       const v = e.source();
@@ -31,9 +39,18 @@ export const MOVE: readonly Definition[] = [
       e.write(e.size === 64 ? sext(wide) : e.cut(wide));
     },
   },
-  { op: 'LEA', sizes: WIDE_SIZES, forms: ['rm'], keepsFlags: true, semantics: (e) => e.write(e.size === 64 ? e.linearAddress() : e.cut(wrap(e.linearAddress()))) },
   {
-    op: 'XCHG', sizes: ALL_SIZES, forms: ['rr', 'mr'], keepsFlags: true,
+    op: 'LEA',
+    sizes: WIDE_SIZES,
+    forms: ['rm'],
+    keepsFlags: true,
+    semantics: (e) => e.write(e.size === 64 ? e.linearAddress() : e.cut(wrap(e.linearAddress()))),
+  },
+  {
+    op: 'XCHG',
+    sizes: ALL_SIZES,
+    forms: ['rr', 'mr'],
+    keepsFlags: true,
     semantics: (e) => {
       const b = e.source();
       const a = e.destination();
@@ -42,7 +59,10 @@ export const MOVE: readonly Definition[] = [
     },
   },
   {
-    op: 'BSWAP', sizes: [16, 32, 64], forms: ['r'], keepsFlags: true,
+    op: 'BSWAP',
+    sizes: [16, 32, 64],
+    forms: ['r'],
+    keepsFlags: true,
     // The 16-bit form is undefined in the manual; processors clear the register.
     semantics: (e) => {
       const a = e.destination();
@@ -50,28 +70,41 @@ export const MOVE: readonly Definition[] = [
     },
   },
   {
-    op: 'MOVBE', sizes: WIDE_SIZES, forms: ['rm', 'mr'], keepsFlags: true,
+    op: 'MOVBE',
+    sizes: WIDE_SIZES,
+    forms: ['rm', 'mr'],
+    keepsFlags: true,
     semantics: (e) => {
       const v = e.source();
       e.write(e.size === 64 ? byteSwap64(e, v) : e.size === 32 ? byteSwap32(e, v) : and(shr(byteSwap32(e, v), c32(16)), c32(0xffff)));
     },
   },
   {
-    op: 'CBW', sizes: WIDE_SIZES, forms: [''], keepsFlags: true,
+    op: 'CBW',
+    sizes: WIDE_SIZES,
+    forms: [''],
+    keepsFlags: true,
     semantics: (e) => {
       const rax = e.gpr(0);
       e.setGprSized(0, e.size === 64 ? sext(wrap(rax)) : e.size === 32 ? sext16(wrap(rax)) : e.cut(sext8(wrap(rax))));
     },
   },
   {
-    op: 'CWD', sizes: WIDE_SIZES, forms: [''], keepsFlags: true,
+    op: 'CWD',
+    sizes: WIDE_SIZES,
+    forms: [''],
+    keepsFlags: true,
     semantics: (e) => {
       const top = e.msb(e.size === 64 ? e.gpr(0) : wrap(e.gpr(0)));
       e.setGprSized(2, select(e.cut(e.k(-1)), e.k(0), top));
     },
   },
   {
-    op: 'CMOVCC', sizes: WIDE_SIZES, forms: ['rr', 'rm'], keepsFlags: true, conditional: 'plain',
+    op: 'CMOVCC',
+    sizes: WIDE_SIZES,
+    forms: ['rr', 'rm'],
+    keepsFlags: true,
+    conditional: 'plain',
     semantics: (e) => {
       const b = e.source();
       const a = e.destination();
@@ -87,4 +120,3 @@ export const MOVE: readonly Definition[] = [
   { op: 'CLD', sizes: [32], forms: [''], keepsFlags: true, semantics: (e) => e.setWord32(R.RFLAGS_SYSTEM, and(e.word32(R.RFLAGS_SYSTEM), c32(~0x400))) },
   { op: 'STD', sizes: [32], forms: [''], keepsFlags: true, semantics: (e) => e.setWord32(R.RFLAGS_SYSTEM, or(e.word32(R.RFLAGS_SYSTEM), c32(0x400))) },
 ];
-

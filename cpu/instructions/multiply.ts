@@ -1,7 +1,34 @@
 import { ALL_SIZES, WIDE_SIZES, type Definition } from './definition';
 import type { Stage } from '../stage/stage';
 import { Status } from '../stage/record';
-import { add, and, c32, c64, call, divs, divu, eq, eqz, geu, I32, mul, ne, or, rems, remu, sar, sext, sext16, sext8, shl, shr, sub, wrap, zext, type Value } from '../stage/wasm';
+import {
+  add,
+  and,
+  c32,
+  c64,
+  call,
+  divs,
+  divu,
+  eq,
+  eqz,
+  geu,
+  I32,
+  mul,
+  ne,
+  or,
+  rems,
+  remu,
+  sar,
+  sext,
+  sext16,
+  sext8,
+  shl,
+  shr,
+  sub,
+  wrap,
+  zext,
+  type Value,
+} from '../stage/wasm';
 
 /** Upper 64 bits of the unsigned product, by four 32-bit partial products. */
 function highUnsigned(e: Stage, a: Value, b: Value): Value {
@@ -40,7 +67,10 @@ function flagsOfProduct(e: Stage, low: Value, significant: Value): void {
 
 function divide(op: string, signed: boolean): Definition {
   return {
-    op, sizes: ALL_SIZES, forms: ['r', 'm'], keepsFlags: true,
+    op,
+    sizes: ALL_SIZES,
+    forms: ['r', 'm'],
+    keepsFlags: true,
     semantics: (e) => {
       const d = e.peek();
       const refuse = (condition: Value): void => e.f.if(condition, () => e.leave(Status.DivideError));
@@ -48,9 +78,7 @@ function divide(op: string, signed: boolean): Definition {
         // The 128-bit dividend: TypeScript does it unless the upper half is only an extension.
         const high = e.let(e.gpr(2));
         const low = e.let(e.gpr(0));
-        const simple = signed
-          ? and(eq(high, sar(low, c64(63))), and(ne(d, c64(0)), ne(d, c64(-1))))
-          : and(eqz(high), ne(d, c64(0)));
+        const simple = signed ? and(eq(high, sar(low, c64(63))), and(ne(d, c64(0)), ne(d, c64(-1)))) : and(eqz(high), ne(d, c64(0)));
         const quotient = e.f.local(0x7e);
         const remainder = e.f.local(0x7e);
         e.f.if(
@@ -93,7 +121,10 @@ function divide(op: string, signed: boolean): Definition {
 
 export const MULTIPLY: readonly Definition[] = [
   {
-    op: 'MUL', sizes: ALL_SIZES, forms: ['r', 'm'], flags: 'MIX',
+    op: 'MUL',
+    sizes: ALL_SIZES,
+    forms: ['r', 'm'],
+    flags: 'MIX',
     semantics: (e) => {
       const b = e.peek();
       const a = accumulator(e);
@@ -110,7 +141,10 @@ export const MULTIPLY: readonly Definition[] = [
     },
   },
   {
-    op: 'IMUL1', sizes: ALL_SIZES, forms: ['r', 'm'], flags: 'MIX',
+    op: 'IMUL1',
+    sizes: ALL_SIZES,
+    forms: ['r', 'm'],
+    flags: 'MIX',
     semantics: (e) => {
       const b = e.peek();
       const a = accumulator(e);
@@ -128,7 +162,10 @@ export const MULTIPLY: readonly Definition[] = [
     },
   },
   {
-    op: 'IMUL', sizes: WIDE_SIZES, forms: ['rr', 'rm', 'rri', 'rmi'], flags: 'MIX',
+    op: 'IMUL',
+    sizes: WIDE_SIZES,
+    forms: ['rr', 'rm', 'rri', 'rmi'],
+    flags: 'MIX',
     semantics: (e) => {
       const three = e.spec.form.length === 3;
       const b = three ? e.let(e.immediate()) : e.source();

@@ -21,7 +21,9 @@ const bit0 = (e: Stage, v: Value): Value => and(e.toI32(v), c32(1));
 
 function shift(op: string, compute: (e: Stage, a: Value, c: Value) => Shifted): Definition {
   return {
-    op, sizes: ALL_SIZES, forms: ['ri', 'mi', 'rc', 'mc'],
+    op,
+    sizes: ALL_SIZES,
+    forms: ['ri', 'mi', 'rc', 'mc'],
     semantics: (e) => {
       const c = count(e);
       const a = e.destination();
@@ -39,7 +41,9 @@ function shift(op: string, compute: (e: Stage, a: Value, c: Value) => Shifted): 
 /** Rotates change CF and OF only. */
 function rotate(op: string, compute: (e: Stage, a: Value, c: Value, carryIn: Value) => Shifted): Definition {
   return {
-    op, sizes: ALL_SIZES, forms: ['ri', 'mi', 'rc', 'mc'],
+    op,
+    sizes: ALL_SIZES,
+    forms: ['ri', 'mi', 'rc', 'mc'],
     semantics: (e) => {
       const c = count(e);
       const a = e.destination();
@@ -85,7 +89,9 @@ const topTwo = (e: Stage, r: Value): Value => xor(e.msb(r), bit0(e, shr(r, e.k(e
 
 function double(op: string, left: boolean): Definition {
   return {
-    op, sizes: WIDE_SIZES, forms: ['rri', 'mri', 'rrc', 'mrc'],
+    op,
+    sizes: WIDE_SIZES,
+    forms: ['rri', 'mri', 'rrc', 'mrc'],
     semantics: (e) => {
       const c = count(e);
       const b = e.let(e.readRegister('src', e.size));

@@ -35,7 +35,8 @@ const half = (op: string, lane: 0 | 1): Definition =>
 /** To a general register; its upper half becomes zero. */
 const toGeneral = (op: string, forms: readonly string[], value: (e: Stage) => Value, bits: 32 | 64): Definition =>
   vectorInstruction(op, forms, (e) => e.setRegister('dst', value(e), bits));
-const signs = (op: string, lanes: 'i8x16' | 'i32x4' | 'i64x2', forms: readonly string[]): Definition => toGeneral(op, forms, (e) => bitmask(lanes, source(e)), 32);
+const signs = (op: string, lanes: 'i8x16' | 'i32x4' | 'i64x2', forms: readonly string[]): Definition =>
+  toGeneral(op, forms, (e) => bitmask(lanes, source(e)), 32);
 
 /** MOVD and MOVQ with a general register or memory. */
 const general = (op: string, bits: 32 | 64): readonly Definition[] => [
@@ -46,7 +47,15 @@ const general = (op: string, bits: 32 | 64): readonly Definition[] => [
 
 /** SSE3: copies elements of the source over others. */
 const duplicate = (op: string, bits: 64 | 128, bytes: readonly number[]): Definition =>
-  vectorInstruction(op, ['xx', 'xm'], (e) => { const v = source(e, bits); put(e, shuffle(v, v, bytes)); }, 'sse3');
+  vectorInstruction(
+    op,
+    ['xx', 'xm'],
+    (e) => {
+      const v = source(e, bits);
+      put(e, shuffle(v, v, bytes));
+    },
+    'sse3',
+  );
 
 export const SSE_MOVE: readonly Definition[] = [
   whole('MOVAPS', true),

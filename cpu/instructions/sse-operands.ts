@@ -19,7 +19,12 @@ export const inMemory = (e: Stage): boolean => e.spec.form.includes('m');
  * DEVIATION: outside 64-bit mode a memory operand beyond its segment's limit hides #UD and #NM of an unavailable instruction.
  */
 export const vectorInstruction = (op: string, forms: readonly string[], semantics: (e: Stage) => void, feature?: string): Definition => ({
-  op, forms, sizes: [128], anySize: true, keepsFlags: true, feature,
+  op,
+  forms,
+  sizes: [128],
+  anySize: true,
+  keepsFlags: true,
+  feature,
   semantics: (e) => {
     if (e.spec.form.includes('x')) e.checkSse();
     if (usesMmx(e)) e.enterMmx();
@@ -49,13 +54,16 @@ export const sourceHalf = (e: Stage, lane: 0 | 1): Value => e.let(load64(e.vecto
 export const controlByte = (e: Stage): Value => e.let(and(wrap(e.immediate64()), c32(0xff)));
 
 type Combine = (a: Value, b: Value, e: Stage) => Value;
-const semanticsOf = (combine: Combine) => (e: Stage): void => {
-  const b = source(e);
-  put(e, combine(destination(e), b, e));
-};
+const semanticsOf =
+  (combine: Combine) =>
+  (e: Stage): void => {
+    const b = source(e);
+    put(e, combine(destination(e), b, e));
+  };
 /** destination = combine(destination, source) on whole XMM registers. */
 export const xmmBinary = (op: string, combine: Combine, feature?: string): Definition => vectorInstruction(op, ['xx', 'xm'], semanticsOf(combine), feature);
 /** The same for XMM and MMX registers. */
-export const binary = (op: string, combine: Combine, feature?: string): Definition => vectorInstruction(op, ['xx', 'xm', 'qq', 'qm'], semanticsOf(combine), feature);
+export const binary = (op: string, combine: Combine, feature?: string): Definition =>
+  vectorInstruction(op, ['xx', 'xm', 'qq', 'qm'], semanticsOf(combine), feature);
 /** One WebAssembly instruction that is the same in each lane, so the upper half of an MMX operand does not matter. */
 export const lanewise = (op: string, name: VectorOp, feature?: string): Definition => binary(op, (a, b) => vector(name, a, b), feature);

@@ -25,10 +25,18 @@ interface Selection {
 function byteNumbers(e: Stage, s: Selection): Value {
   const top = s.width === 2 ? 3 : 1;
   const per = (field: (f: number, word: number) => number): Value => constWords(s.fields.map(field));
-  const aligned = vector('i16x8.mul', vector('i16x8.splat', controlByte(e)), per((f) => (f < 0 ? 0 : 1 << (s.width * (top - f)))));
+  const aligned = vector(
+    'i16x8.mul',
+    vector('i16x8.splat', controlByte(e)),
+    per((f) => (f < 0 ? 0 : 1 << (s.width * (top - f)))),
+  );
   const field = vector('v128.and', vector('i16x8.shr_u', aligned, c32(s.width * top)), constWords(s.fields.map(() => (1 << s.width) - 1)));
   const first = (f: number, word: number): number => (f < 0 ? word * 2 : (s.from ?? 0) + ((word * 2) % s.bytes));
-  return vector('i16x8.add', vector('i16x8.mul', field, constWords(s.fields.map(() => s.bytes * 0x0101))), per((f, w) => first(f, w) * 0x0101 + 0x0100));
+  return vector(
+    'i16x8.add',
+    vector('i16x8.mul', field, constWords(s.fields.map(() => s.bytes * 0x0101))),
+    per((f, w) => first(f, w) * 0x0101 + 0x0100),
+  );
 }
 
 const DOUBLEWORDS: Selection = { width: 2, fields: [0, 0, 1, 1, 2, 2, 3, 3], bytes: 4 };

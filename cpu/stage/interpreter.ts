@@ -9,7 +9,36 @@ import type { Definition } from '../instructions/definition';
 import { DEFINITIONS } from '../instructions/definitions';
 import { MAX_BLOCK, Rec, Status } from './record';
 import { Stage, buildArithmetic, jumpSlot, type SharedFunctions, type Specialisation } from './stage';
-import { I32, I64, Module, add, and, c32, c64, call, eq, eqz, gtu, load16u, load32, load64, load8u, lts, ltu, or, select, sext, shl, shr, sub, wrap, xor, zext, type Fn, type Value } from './wasm';
+import {
+  I32,
+  I64,
+  Module,
+  add,
+  and,
+  c32,
+  c64,
+  call,
+  eq,
+  eqz,
+  gtu,
+  load16u,
+  load32,
+  load64,
+  load8u,
+  lts,
+  ltu,
+  or,
+  select,
+  sext,
+  shl,
+  shr,
+  sub,
+  wrap,
+  xor,
+  zext,
+  type Fn,
+  type Value,
+} from './wasm';
 
 /** Handlers that stand for no instruction. */
 export const Special = {
@@ -46,16 +75,26 @@ class InterpreterStage extends Stage {
     this.record = f.get(1);
   }
 
-  slot(which: 'dst' | 'src'): Value { return load16u(this.record, which === 'dst' ? Rec.DST : Rec.SRC); }
-  immediate64(): Value { return load64(this.record, Rec.IMMEDIATE); }
+  slot(which: 'dst' | 'src'): Value {
+    return load16u(this.record, which === 'dst' ? Rec.DST : Rec.SRC);
+  }
+  immediate64(): Value {
+    return load64(this.record, Rec.IMMEDIATE);
+  }
   effectiveAddress(): Value {
     const base = load64(add(this.cpu, load16u(this.record, Rec.BASE)));
     const index = load64(add(this.cpu, load16u(this.record, Rec.INDEX)));
     return add(add(base, shl(index, zext(load8u(this.record, Rec.SHIFT)))), sext(load32(this.record, Rec.DISPLACEMENT)));
   }
-  private pageBase(): Value { return load64(this.cpu, R.PAGE_BASE); }
-  nextLinear(): Value { return add(this.pageBase(), zext(load16u(this.record, Rec.NEXT))); }
-  targetLinear(): Value { return add(this.pageBase(), this.immediate64()); }
+  private pageBase(): Value {
+    return load64(this.cpu, R.PAGE_BASE);
+  }
+  nextLinear(): Value {
+    return add(this.pageBase(), zext(load16u(this.record, Rec.NEXT)));
+  }
+  targetLinear(): Value {
+    return add(this.pageBase(), this.immediate64());
+  }
 
   leave(status: Status): void {
     this.f.store32(this.cpu, this.record, R.EXIT_RECORD);
@@ -67,7 +106,9 @@ class InterpreterStage extends Stage {
     const r = this.let(record);
     this.f.tailCallIndirect(this.shared.handlerType, load32(r, Rec.HANDLER), this.cpu, r);
   }
-  nextRecord(): void { this.next(add(this.record, c32(32))); }
+  nextRecord(): void {
+    this.next(add(this.record, c32(32)));
+  }
 
   /** Leaves with R.RIP at a linear address. */
   private leaveAt(status: Status, linear: Value): void {
@@ -253,7 +294,10 @@ export class Interpreter {
       e.f.store64(add(e.cpu, e.slot('dst')), linear);
       e.nextRecord();
     });
-    for (const [name, low, high] of [[Special.AddressRead, S.READ_LOW, S.READ_HIGH], [Special.AddressWrite, S.WRITE_LOW, S.WRITE_HIGH]] as const) {
+    for (const [name, low, high] of [
+      [Special.AddressRead, S.READ_LOW, S.READ_HIGH],
+      [Special.AddressWrite, S.WRITE_LOW, S.WRITE_HIGH],
+    ] as const) {
       put(name, (e) => {
         const o = offset(e);
         const segment = e.let(add(e.cpu, load16u(e.record, Rec.SRC)));
@@ -265,15 +309,21 @@ export class Interpreter {
     }
   }
 
-  specialHandler(name: string): number { return this.special.get(name)!; }
-  definition(op: string): Definition | undefined { return this.definitions.get(op); }
+  specialHandler(name: string): number {
+    return this.special.get(name)!;
+  }
+  definition(op: string): Definition | undefined {
+    return this.definitions.get(op);
+  }
   /** Table index of the handler of an instruction, or 0 if none is staged. */
   handler(op: string, form: string, size: number, sourceSize: number, legacy: boolean): number {
     const set = this.sets.get(op);
     return set === undefined ? 0 : set.find(form, size, sourceSize, legacy);
   }
   /** JCC by condition and producer of the flags (FlagKind * 4 + log2 of the bytes; 0 when unknown). */
-  conditionHandler(cc: number, producer: number): number { return this.conditions[cc][producer]; }
+  conditionHandler(cc: number, producer: number): number {
+    return this.conditions[cc][producer];
+  }
 }
 
 /** (cpu, record, linear, flags) -> host address or 0: the victim way of the TLB, then TypeScript. A victim hit swaps the two entries. */

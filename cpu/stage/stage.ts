@@ -12,7 +12,41 @@ import { FlagKind, INVERT_SF, type FlagKindName } from '../flags';
 import { SlowFlag } from '../mmu';
 import { Cr0 } from '../registers';
 import { Status } from './record';
-import { type Fn, I32, I64, add, and, c32, c64, call, eq, eqz, geu, gtu, les, load128, load16u, load32, load64, load8u, lts, ltu, ne, or, popcnt, sext, sext16, sext8, shl, shr, sub, wrap, xor, zext, type Value } from './wasm';
+import {
+  type Fn,
+  I32,
+  I64,
+  add,
+  and,
+  c32,
+  c64,
+  call,
+  eq,
+  eqz,
+  geu,
+  gtu,
+  les,
+  load128,
+  load16u,
+  load32,
+  load64,
+  load8u,
+  lts,
+  ltu,
+  ne,
+  or,
+  popcnt,
+  sext,
+  sext16,
+  sext8,
+  shl,
+  shr,
+  sub,
+  wrap,
+  xor,
+  zext,
+  type Value,
+} from './wasm';
 
 export type OperandSize = 8 | 16 | 32 | 64 | 128;
 
@@ -62,8 +96,12 @@ export abstract class Stage {
     readonly shared: SharedFunctions,
   ) {}
 
-  get size(): OperandSize { return this.spec.size; }
-  get cc(): number { return this.spec.cc; }
+  get size(): OperandSize {
+    return this.spec.size;
+  }
+  get cc(): number {
+    return this.spec.cc;
+  }
 
   // ---- what a staging supplies ----
   abstract readonly cpu: Value;
@@ -84,24 +122,50 @@ export abstract class Stage {
   abstract goTo(linear: Value): void;
 
   // ---- small things ----
-  let(v: Value): Value { return this.f.let(v); }
+  let(v: Value): Value {
+    return this.f.let(v);
+  }
   /** A constant of the operand width. */
-  k(n: number | bigint, size: number = this.size): Value { return size === 64 ? c64(n) : c32(Number(BigInt.asIntN(32, BigInt(n)))); }
+  k(n: number | bigint, size: number = this.size): Value {
+    return size === 64 ? c64(n) : c32(Number(BigInt.asIntN(32, BigInt(n))));
+  }
   /** Cuts a value to the operand width (zero-extended). */
-  cut(v: Value, size: number = this.size): Value { return size === 8 ? and(v, c32(0xff)) : size === 16 ? and(v, c32(0xffff)) : v; }
+  cut(v: Value, size: number = this.size): Value {
+    return size === 8 ? and(v, c32(0xff)) : size === 16 ? and(v, c32(0xffff)) : v;
+  }
   /** Sign-extends an operand-width value to i64. */
-  signed64(v: Value, size: number = this.size): Value { return size === 64 ? v : sext(size === 32 ? v : size === 16 ? sext16(v) : sext8(v)); }
+  signed64(v: Value, size: number = this.size): Value {
+    return size === 64 ? v : sext(size === 32 ? v : size === 16 ? sext16(v) : sext8(v));
+  }
   /** Sign-extends within the operand's own wasm type. */
-  signed(v: Value, size: number = this.size): Value { return size === 8 ? sext8(v) : size === 16 ? sext16(v) : v; }
+  signed(v: Value, size: number = this.size): Value {
+    return size === 8 ? sext8(v) : size === 16 ? sext16(v) : v;
+  }
   /** Top bit as i32 0/1. */
-  msb(v: Value, size: number = this.size): Value { return size === 64 ? wrap(shr(v, c64(63))) : and(shr(v, c32(size - 1)), c32(1)); }
-  toI64(v: Value): Value { return v.type === I64 ? v : zext(v); }
-  toI32(v: Value): Value { return v.type === I32 ? v : wrap(v); }
+  msb(v: Value, size: number = this.size): Value {
+    return size === 64 ? wrap(shr(v, c64(63))) : and(shr(v, c32(size - 1)), c32(1));
+  }
+  toI64(v: Value): Value {
+    return v.type === I64 ? v : zext(v);
+  }
+  toI32(v: Value): Value {
+    return v.type === I32 ? v : wrap(v);
+  }
 
   // ---- registers ----
-  private at(slot: Value): Value { return add(this.cpu, slot); }
+  private at(slot: Value): Value {
+    return add(this.cpu, slot);
+  }
   loadSized(host: Value, size: number, offset = 0): Value {
-    return size === 128 ? load128(host, offset) : size === 64 ? load64(host, offset) : size === 32 ? load32(host, offset) : size === 16 ? load16u(host, offset) : load8u(host, offset);
+    return size === 128
+      ? load128(host, offset)
+      : size === 64
+        ? load64(host, offset)
+        : size === 32
+          ? load32(host, offset)
+          : size === 16
+            ? load16u(host, offset)
+            : load8u(host, offset);
   }
   storeSized(host: Value, v: Value, size: number, offset = 0): void {
     const f = this.f;
@@ -111,11 +175,19 @@ export abstract class Stage {
     else if (size === 16) f.store16(host, v, offset);
     else f.store8(host, v, offset);
   }
-  readRegister(which: 'dst' | 'src', size: number): Value { return this.loadSized(this.at(this.slot(which)), size); }
+  readRegister(which: 'dst' | 'src', size: number): Value {
+    return this.loadSized(this.at(this.slot(which)), size);
+  }
   /** A general register by number, 64 bits. */
-  gpr(n: number): Value { return load64(this.cpu, R.GPR + n * 8); }
-  word64(offset: number): Value { return load64(this.cpu, offset); }
-  word32(offset: number): Value { return load32(this.cpu, offset); }
+  gpr(n: number): Value {
+    return load64(this.cpu, R.GPR + n * 8);
+  }
+  word64(offset: number): Value {
+    return load64(this.cpu, offset);
+  }
+  word32(offset: number): Value {
+    return load32(this.cpu, offset);
+  }
   setGpr(n: number, value: Value): void {
     const v = this.let(value);
     this.commits.push(() => this.f.store64(this.cpu, v, R.GPR + n * 8));
@@ -151,14 +223,24 @@ export abstract class Stage {
     this.commits.push(...outer, () => this.f.if(test, () => inner.forEach((c) => c())));
   }
   /** Queues any other effect behind the stores. */
-  onCommit(effect: () => void): void { this.commits.push(effect); }
+  onCommit(effect: () => void): void {
+    this.commits.push(effect);
+  }
 
   // ---- operands ----
-  linearAddress(): Value { return (this.address ??= this.let(this.effectiveAddress())); }
+  linearAddress(): Value {
+    return (this.address ??= this.let(this.effectiveAddress()));
+  }
   /** Moves the memory operand by a signed i64 number of bytes (bit strings). */
-  moveAddress(by: Value): void { this.address = this.let(add(this.linearAddress(), by)); }
-  private kind(which: 0 | 1): string { return this.spec.form[which]; }
-  get destinationInMemory(): boolean { return this.kind(0) === 'm'; }
+  moveAddress(by: Value): void {
+    this.address = this.let(add(this.linearAddress(), by));
+  }
+  private kind(which: 0 | 1): string {
+    return this.spec.form[which];
+  }
+  get destinationInMemory(): boolean {
+    return this.kind(0) === 'm';
+  }
 
   immediate(size: number = this.size): Value {
     const v = this.immediate64();
@@ -168,10 +250,14 @@ export abstract class Stage {
   source(size: number = this.spec.sourceSize): Value {
     const form = this.spec.form;
     switch (form[form.length - 1]) {
-      case 'i': return this.immediate(size);
-      case 'c': return load8u(this.cpu, R.GPR + 8);
-      case 'm': return this.let(this.load(size, this.linearAddress()));
-      default: return this.let(this.readRegister('src', size));
+      case 'i':
+        return this.immediate(size);
+      case 'c':
+        return load8u(this.cpu, R.GPR + 8);
+      case 'm':
+        return this.let(this.load(size, this.linearAddress()));
+      default:
+        return this.let(this.readRegister('src', size));
     }
   }
   /** Operand 2 of a three-operand form. */
@@ -212,7 +298,9 @@ export abstract class Stage {
     );
     return f.get(host);
   }
-  load(size: number, linear: Value): Value { return this.loadSized(this.translate(linear, size, 0), size); }
+  load(size: number, linear: Value): Value {
+    return this.loadSized(this.translate(linear, size, 0), size);
+  }
   store(size: number, linear: Value, v: Value): void {
     const value = this.let(v);
     this.storeSized(this.translate(linear, size, SlowFlag.Write), value, size);
@@ -244,7 +332,9 @@ export abstract class Stage {
     });
   }
   /** Host address (i32) of a vector register operand. */
-  vectorHost(which: 'dst' | 'src'): Value { return add(this.cpu, this.slot(which)); }
+  vectorHost(which: 'dst' | 'src'): Value {
+    return add(this.cpu, this.slot(which));
+  }
   /** Host address of the last operand, register or memory of `bits`; a memory operand must be aligned to its size if `aligned`. */
   vectorSource(bits: number, aligned: boolean): Value {
     if (!this.spec.form.includes('m')) return this.let(this.vectorHost('src'));
@@ -271,7 +361,9 @@ export abstract class Stage {
     this.f.if(or(ltu(o, ss(low)), gtu(add(o, c64(size / 8 - 1)), ss(high))), () => this.leave(Status.SegmentFault));
     return and(add(o, ss(S.BASE)), c64(0xffff_ffffn));
   }
-  private maskStack(v: Value): Value { return this.spec.legacy ? and(v, this.word64(R.STACK_MASK)) : v; }
+  private maskStack(v: Value): Value {
+    return this.spec.legacy ? and(v, this.word64(R.STACK_MASK)) : v;
+  }
   /** New RSP value from a masked offset: bits above the mask stay (16-bit stacks). */
   private mergeStack(offset: Value): Value {
     if (!this.spec.legacy) return offset;
@@ -291,8 +383,12 @@ export abstract class Stage {
     return v;
   }
   /** Reads the stack at an offset (i64) without moving RSP. */
-  stackRead(offset: Value, size: number): Value { return this.let(this.load(size, this.stackLinear(this.let(this.maskStack(offset)), size, false))); }
-  setStackPointer(offset: Value): void { this.setGpr(4, this.mergeStack(this.let(this.maskStack(offset)))); }
+  stackRead(offset: Value, size: number): Value {
+    return this.let(this.load(size, this.stackLinear(this.let(this.maskStack(offset)), size, false)));
+  }
+  setStackPointer(offset: Value): void {
+    this.setGpr(4, this.mergeStack(this.let(this.maskStack(offset))));
+  }
 
   // ---- instruction pointer ----
   /** Offset in CS of the next instruction, cut to the operand size, for CALL. */
@@ -317,10 +413,18 @@ export abstract class Stage {
       f.store32(this.cpu, c32(FlagKind[kind] * 4 + LOG2_BYTES[size]), R.FLAG_OP);
     });
   }
-  flagsAdd(result: Value, a: Value, size: number = this.size): void { this.putFlags('ADD', size, this.signed64(result, size), this.signed64(a, size)); }
-  flagsSub(result: Value, a: Value, size: number = this.size): void { this.putFlags('SUB', size, this.signed64(result, size), this.signed64(a, size)); }
-  flagsLogic(result: Value, size: number = this.size): void { this.putFlags('LOGIC', size, this.signed64(result, size), c64(0)); }
-  flagsStep(kind: 'INC' | 'DEC', result: Value): void { this.putFlags(kind, this.size, this.signed64(result), zext(this.let(this.condition(2)))); }
+  flagsAdd(result: Value, a: Value, size: number = this.size): void {
+    this.putFlags('ADD', size, this.signed64(result, size), this.signed64(a, size));
+  }
+  flagsSub(result: Value, a: Value, size: number = this.size): void {
+    this.putFlags('SUB', size, this.signed64(result, size), this.signed64(a, size));
+  }
+  flagsLogic(result: Value, size: number = this.size): void {
+    this.putFlags('LOGIC', size, this.signed64(result, size), c64(0));
+  }
+  flagsStep(kind: 'INC' | 'DEC', result: Value): void {
+    this.putFlags(kind, this.size, this.signed64(result), zext(this.let(this.condition(2))));
+  }
   /** CF, OF and AF (each i32 0/1) given; SF, ZF, PF from the result. */
   flagsMixed(result: Value, cf: Value, of: Value, af: Value = c32(0), size: number = this.size): void {
     this.putFlags('MIX', size, this.signed64(result, size), zext(or(or(cf, shl(of, c32(1))), shl(af, c32(4)))));
@@ -340,8 +444,12 @@ export abstract class Stage {
     });
   }
   /** All six arithmetic flags as an i32 in RFLAGS positions. */
-  arithmetic(): Value { return this.let(call(this.shared.arithmetic, I32, this.cpu)); }
-  carry(): Value { return this.condition(2); }
+  arithmetic(): Value {
+    return this.let(call(this.shared.arithmetic, I32, this.cpu));
+  }
+  carry(): Value {
+    return this.condition(2);
+  }
 
   /** Condition `cc` (SDM "EFLAGS Condition Codes") as i32, non-zero when true; 0/1 for even cc. */
   condition(cc: number): Value {
@@ -361,11 +469,16 @@ export abstract class Stage {
       const flags = this.arithmetic();
       const bit = (n: number): Value => and(shr(flags, c32(n)), c32(1));
       switch (cc) {
-        case 0: return bit(11);
-        case 2: return and(flags, c32(1));
-        case 6: return ne(and(flags, c32(0x41)), c32(0));
-        case 12: return xor(bit(7), bit(11));
-        default: return or(bit(6), xor(bit(7), bit(11)));
+        case 0:
+          return bit(11);
+        case 2:
+          return and(flags, c32(1));
+        case 6:
+          return ne(and(flags, c32(0x41)), c32(0));
+        case 12:
+          return xor(bit(7), bit(11));
+        default:
+          return or(bit(6), xor(bit(7), bit(11)));
       }
     }
     if (cc === 8) return lts(result(), c64(0));

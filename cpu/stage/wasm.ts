@@ -81,9 +81,18 @@ const isZero = (v: Value): boolean => isConstant(v) && Number(v.immediate) === 0
 
 type Binary = (a: Value, b: Value) => Value;
 /** A binary operator with one opcode for i32 and one for i64 operands. */
-const binary = (op32: number, op64: number): Binary => (a, b) => node(a.type === I32 ? op32 : op64, a.type, a, b);
-const compare = (op32: number, op64: number): Binary => (a, b) => node(a.type === I32 ? op32 : op64, I32, a, b);
-const zeroRight = (f: Binary): Binary => (a, b) => (isZero(b) ? a : f(a, b));
+const binary =
+  (op32: number, op64: number): Binary =>
+  (a, b) =>
+    node(a.type === I32 ? op32 : op64, a.type, a, b);
+const compare =
+  (op32: number, op64: number): Binary =>
+  (a, b) =>
+    node(a.type === I32 ? op32 : op64, I32, a, b);
+const zeroRight =
+  (f: Binary): Binary =>
+  (a, b) =>
+    isZero(b) ? a : f(a, b);
 
 export const add = zeroRight(binary(0x6a, 0x7c));
 export const sub = zeroRight(binary(0x6b, 0x7d));
@@ -111,12 +120,16 @@ export const les = compare(0x4c, 0x57);
 export const leu = compare(0x4d, 0x58);
 export const ges = compare(0x4e, 0x59);
 export const geu = compare(0x4f, 0x5a);
-const unary = (op32: number, op64: number) => (a: Value): Value => node(a.type === I32 ? op32 : op64, a.type, a);
+const unary =
+  (op32: number, op64: number) =>
+  (a: Value): Value =>
+    node(a.type === I32 ? op32 : op64, a.type, a);
 export const clz = unary(0x67, 0x79);
 export const ctz = unary(0x68, 0x7a);
 export const popcnt = unary(0x69, 0x7b);
 /** i64 to i32, dropping the upper half. */
-export const wrap = (a: Value): Value => (a.op === 0xac || a.op === 0xad ? a.operands[0] : a.op === Op.I64Const ? c32(Number(BigInt.asIntN(32, a.immediate as bigint))) : node(0xa7, I32, a));
+export const wrap = (a: Value): Value =>
+  a.op === 0xac || a.op === 0xad ? a.operands[0] : a.op === Op.I64Const ? c32(Number(BigInt.asIntN(32, a.immediate as bigint))) : node(0xa7, I32, a);
 export const zext = (a: Value): Value => (a.op === Op.I32Const ? c64((a.immediate as number) >>> 0) : node(0xad, I64, a));
 export const sext = (a: Value): Value => (a.op === Op.I32Const ? c64(a.immediate as number) : node(0xac, I64, a));
 export const sext8 = unary(0xc0, 0xc2);
@@ -125,7 +138,9 @@ export const sext16 = unary(0xc1, 0xc3);
 export const select = (a: Value, b: Value, condition: Value): Value => node(Op.Select, a.type, a, b, condition);
 export const call = (fn: number, type: ValueType, ...operands: Value[]): Value => ({ op: Op.Call, type, operands, immediate: fn });
 
-const load = (op: number, type: ValueType) => (address: Value, offset = 0): Value => ({ op, type, operands: [address], immediate: offset });
+const load =
+  (op: number, type: ValueType) =>
+  (address: Value, offset = 0): Value => ({ op, type, operands: [address], immediate: offset });
 export const load32 = load(0x28, I32);
 export const load64 = load(0x29, I64);
 export const load8s = load(0x2c, I32);
@@ -138,7 +153,12 @@ export const load32Zero = load(Op.SimdPrefix + 0x5c, V128);
 export const load64Zero = load(Op.SimdPrefix + 0x5d, V128);
 
 /** A SIMD operator by its number in the specification's vector instruction table. */
-export const simd = (opcode: number, type: ValueType, operands: readonly Value[], lanes?: readonly number[]): Value => ({ op: Op.SimdPrefix + opcode, type, operands, lanes });
+export const simd = (opcode: number, type: ValueType, operands: readonly Value[], lanes?: readonly number[]): Value => ({
+  op: Op.SimdPrefix + opcode,
+  type,
+  operands,
+  lanes,
+});
 
 const isMemoryAccess = (op: number): boolean => (op >= 0x28 && op <= 0x3e) || (op >= 0xfd00 && op <= 0xfd0b) || op === 0xfd5c || op === 0xfd5d;
 
@@ -147,7 +167,10 @@ export class Fn {
   readonly code = new Bytes();
   private readonly locals: ValueType[] = [];
   private depth = 0;
-  constructor(readonly parameters: readonly ValueType[], readonly results: readonly ValueType[]) {}
+  constructor(
+    readonly parameters: readonly ValueType[],
+    readonly results: readonly ValueType[],
+  ) {}
 
   local(type: ValueType): number {
     this.locals.push(type);
@@ -197,11 +220,21 @@ export class Fn {
     this.code.u8(0);
     this.code.u32(offset);
   }
-  store8(address: Value, value: Value, offset = 0): void { this.store(0x3a, address, value, offset); }
-  store16(address: Value, value: Value, offset = 0): void { this.store(0x3b, address, value, offset); }
-  store32(address: Value, value: Value, offset = 0): void { this.store(0x36, address, value, offset); }
-  store64(address: Value, value: Value, offset = 0): void { this.store(0x37, address, value, offset); }
-  store128(address: Value, value: Value, offset = 0): void { this.store(Op.SimdPrefix + 0x0b, address, value, offset); }
+  store8(address: Value, value: Value, offset = 0): void {
+    this.store(0x3a, address, value, offset);
+  }
+  store16(address: Value, value: Value, offset = 0): void {
+    this.store(0x3b, address, value, offset);
+  }
+  store32(address: Value, value: Value, offset = 0): void {
+    this.store(0x36, address, value, offset);
+  }
+  store64(address: Value, value: Value, offset = 0): void {
+    this.store(0x37, address, value, offset);
+  }
+  store128(address: Value, value: Value, offset = 0): void {
+    this.store(Op.SimdPrefix + 0x0b, address, value, offset);
+  }
 
   if(condition: Value, then: () => void, otherwise?: () => void): void {
     this.generate(condition);
@@ -239,7 +272,9 @@ export class Fn {
     if (value) this.generate(value);
     this.code.u8(0x0f);
   }
-  unreachable(): void { this.code.u8(0x00); }
+  unreachable(): void {
+    this.code.u8(0x00);
+  }
   /** return_call_indirect through table 0. */
   tailCallIndirect(type: number, index: Value, ...operands: Value[]): void {
     for (const o of operands) this.generate(o);

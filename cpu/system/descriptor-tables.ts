@@ -36,18 +36,22 @@ function store(cpu: Cpu, insn: Insn, what: Sensitive, base: number, limit: numbe
 function requireProtected(cpu: Cpu): void {
   if (!cpu.protectedMode || cpu.v86) cpu.ud();
 }
-const loadSelector = (what: Sensitive, s: typeof Segment.LDTR | typeof Segment.TR) => (cpu: Cpu): void => {
-  requireProtected(cpu);
-  cpu.requireCpl0();
-  cpu.intercept(what);
-  loadSystemSegment(cpu, s, Number(cpu.readOperand(0, 16)));
-};
-const storeSelector = (what: Sensitive, s: number) => (cpu: Cpu, insn: Insn): void => {
-  requireProtected(cpu);
-  mayStore(cpu);
-  cpu.intercept(what);
-  cpu.writeOperand(0, BigInt(cpu.selector(s)), insn.form === 'm' ? 16 : insn.operandSize);
-};
+const loadSelector =
+  (what: Sensitive, s: typeof Segment.LDTR | typeof Segment.TR) =>
+  (cpu: Cpu): void => {
+    requireProtected(cpu);
+    cpu.requireCpl0();
+    cpu.intercept(what);
+    loadSystemSegment(cpu, s, Number(cpu.readOperand(0, 16)));
+  };
+const storeSelector =
+  (what: Sensitive, s: number) =>
+  (cpu: Cpu, insn: Insn): void => {
+    requireProtected(cpu);
+    mayStore(cpu);
+    cpu.intercept(what);
+    cpu.writeOperand(0, BigInt(cpu.selector(s)), insn.form === 'm' ? 16 : insn.operandSize);
+  };
 
 export const DESCRIPTOR_TABLES: SystemInstructions = {
   LGDT: { execute: (cpu, insn) => load(cpu, insn, Sensitive.LGDT, R.GDTR_BASE, R.GDTR_LIMIT), endsBlock: true },

@@ -3,7 +3,21 @@ import { Vector, type Cpu } from '../cpu';
 import { Segment, type Insn } from '../decoder/insn';
 import { innerStack } from '../exceptions';
 import { Access } from '../mmu';
-import { AccessBit, SystemType, checkCodeSegment, checkStackSegment, dplOf, isNull, readDescriptor, readUpperHalf, selectorError, setCodeSegment, setRealCodeSegment, setStackSegment, type Descriptor } from '../segments';
+import {
+  AccessBit,
+  SystemType,
+  checkCodeSegment,
+  checkStackSegment,
+  dplOf,
+  isNull,
+  readDescriptor,
+  readUpperHalf,
+  selectorError,
+  setCodeSegment,
+  setRealCodeSegment,
+  setStackSegment,
+  type Descriptor,
+} from '../segments';
 import { push, setStackPointer, stackLinear, stackPointer } from './stack-access';
 import type { SystemInstructions } from './table';
 

@@ -4,10 +4,15 @@ import { Segment, type Insn } from '../decoder/insn';
 import { R } from '../layout';
 import type { SystemInstructions } from './table';
 
-const RCX = 1, RDX = 2, RSP = 4, R11 = 11;
+const RCX = 1,
+  RDX = 2,
+  RSP = 4,
+  R11 = 11;
 const LIMIT = 0xffff_ffff;
 /** Flat segments as these instructions load them, without reading descriptors. */
-const CODE64 = 0xa09b, CODE32 = 0xc09b, DATA = 0xc093;
+const CODE64 = 0xa09b,
+  CODE32 = 0xc09b,
+  DATA = 0xc093;
 const DPL3 = 0x60;
 const SYSRET_FLAGS = 0x003c_7fd7;
 

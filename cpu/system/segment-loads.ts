@@ -33,14 +33,16 @@ function popSegment(cpu: Cpu, insn: Insn): void {
 }
 
 /** LDS, LES, LSS, LFS, LGS: the segment first, so that its faults leave the register alone. */
-const farPointer = (s: number) => (cpu: Cpu, insn: Insn): void => {
-  const bytes = insn.operandSize / 8;
-  const linear = cpu.linearOf(insn, bytes + 2, false);
-  const offset = cpu.readLinear(linear, bytes);
-  const selector = Number(cpu.readLinear(linear + BigInt(bytes), 2));
-  loadSegment(cpu, s, selector);
-  cpu.setGprSized(insn.dst, insn.operandSize, offset);
-};
+const farPointer =
+  (s: number) =>
+  (cpu: Cpu, insn: Insn): void => {
+    const bytes = insn.operandSize / 8;
+    const linear = cpu.linearOf(insn, bytes + 2, false);
+    const offset = cpu.readLinear(linear, bytes);
+    const selector = Number(cpu.readLinear(linear + BigInt(bytes), 2));
+    loadSegment(cpu, s, selector);
+    cpu.setGprSized(insn.dst, insn.operandSize, offset);
+  };
 
 /** The descriptor of a selector that these instructions may look at, or undefined: then they only clear ZF. */
 function visible(cpu: Cpu, selector: number, systemTypes: readonly number[]): Descriptor | undefined {
@@ -81,13 +83,15 @@ function lar(cpu: Cpu, insn: Insn): void {
   if (d !== undefined) cpu.setGprSized(insn.dst, insn.size, BigInt(d.high & (insn.size === 16 ? 0xff00 : 0x00f0_ff00)));
   setZf(cpu, d !== undefined);
 }
-const verify = (write: boolean) => (cpu: Cpu): void => {
-  requireProtected(cpu);
-  const d = visible(cpu, Number(cpu.readOperand(0, 16)), []);
-  const code = d !== undefined && (d.access & AccessBit.CODE) !== 0;
-  const bit = d !== undefined && (d.access & AccessBit.WRITABLE) !== 0;
-  setZf(cpu, d !== undefined && (write ? !code && bit : !code || bit));
-};
+const verify =
+  (write: boolean) =>
+  (cpu: Cpu): void => {
+    requireProtected(cpu);
+    const d = visible(cpu, Number(cpu.readOperand(0, 16)), []);
+    const code = d !== undefined && (d.access & AccessBit.CODE) !== 0;
+    const bit = d !== undefined && (d.access & AccessBit.WRITABLE) !== 0;
+    setZf(cpu, d !== undefined && (write ? !code && bit : !code || bit));
+  };
 function arpl(cpu: Cpu): void {
   requireProtected(cpu);
   const rpl = Number(cpu.readOperand(1, 16)) & 3;

@@ -7,4 +7,11 @@ import { SEGMENT_LOADS } from './segment-loads';
 import { SOFTWARE_INTERRUPTS } from './software-interrupt';
 import type { SystemInstructions } from './table';
 
-export const TRANSFER_INSTRUCTIONS: SystemInstructions = { ...FAR_TRANSFERS, ...INTERRUPT_RETURN, ...FAST_SYSCALLS, ...SOFTWARE_INTERRUPTS, ...SEGMENT_LOADS, ...DESCRIPTOR_TABLES };
+export const TRANSFER_INSTRUCTIONS: SystemInstructions = {
+  ...FAR_TRANSFERS,
+  ...INTERRUPT_RETURN,
+  ...FAST_SYSCALLS,
+  ...SOFTWARE_INTERRUPTS,
+  ...SEGMENT_LOADS,
+  ...DESCRIPTOR_TABLES,
+};

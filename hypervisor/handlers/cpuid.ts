@@ -1,7 +1,10 @@
 import { nextInstruction } from '../exit';
 import type { ExitHandler } from '../routes';
 
-const RAX = 0, RCX = 1, RDX = 2, RBX = 3;
+const RAX = 0,
+  RCX = 1,
+  RDX = 2,
+  RBX = 3;
 
 /** CPUID always exits from VMX non-root operation, and from SVM guest mode when intercepted. */
 export const handleCpuid: ExitHandler<'cpuid'> = (vcpu) => {

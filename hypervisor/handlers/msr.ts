@@ -1,7 +1,9 @@
 import { generalProtection, nextInstruction } from '../exit';
 import type { ExitHandler } from '../routes';
 
-const RAX = 0, RCX = 1, RDX = 2;
+const RAX = 0,
+  RCX = 1,
+  RDX = 2;
 
 export const handleRdmsr: ExitHandler<'rdmsr'> = (vcpu) => {
   const index = vcpu.processor.gpr32(RCX);

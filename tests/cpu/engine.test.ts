@@ -19,7 +19,8 @@ function mapPage(m: LongModeMachine, linear: number, entry: bigint): void {
   m.memory.write64((table & ~0xfff) + Math.floor((linear % 0x20_0000) / 4096) * 8, entry);
   m.cpu.mmu.flushAll();
 }
-const entryOf = (m: LongModeMachine, linear: number): bigint => m.memory.read64((Number(m.memory.read64(0x10_2000 + Math.floor(linear / 0x20_0000) * 8)) & ~0xfff) + Math.floor((linear % 0x20_0000) / 4096) * 8);
+const entryOf = (m: LongModeMachine, linear: number): bigint =>
+  m.memory.read64((Number(m.memory.read64(0x10_2000 + Math.floor(linear / 0x20_0000) * 8)) & ~0xfff) + Math.floor((linear % 0x20_0000) / 4096) * 8);
 
 describe('the instruction budget', () => {
   // mov ecx,1000; xor eax,eax; 1: lea rax,[rax+rax*2+1]; xor rax,rcx; test al,1; jz 2f; add rbx,rax; 2: rol rbx,3; dec ecx; jnz 1b; nop
@@ -221,23 +222,29 @@ describe('string instructions', () => {
     const m = longModeMachine();
     m.memory.writeBytes(CODE, hex('f3a4 90 fd f3a4 fc 90'));
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 9000 }), fc.integer({ min: 0, max: 9000 }), fc.integer({ min: 0, max: 6000 }), fc.boolean(), (from, to, count, backwards) => {
-        const image = new Uint8Array(0x8000).map((_v, i) => (i * 31 + (i >>> 8)) & 0xff);
-        m.memory.writeBytes(DATA, image);
-        const delta = backwards ? 6000 : 0;
-        m.cpu.setGpr(1, BigInt(count));
-        m.cpu.setGpr(6, BigInt(DATA + from + delta));
-        m.cpu.setGpr(7, BigInt(DATA + to + delta));
-        m.cpu.setRflags(2);
-        if (backwards) m.run(CODE + 3, CODE + 7);
-        else m.run(CODE, CODE + 2);
-        for (let i = 0; i < count; i++) {
-          const o = backwards ? -i : i;
-          image[to + delta + o] = image[from + delta + o];
-        }
-        expect(Buffer.compare(m.memory.readBytes(DATA, 0x8000), image)).toBe(0);
-        expect(m.cpu.gpr(1)).toBe(0n);
-      }),
+      fc.property(
+        fc.integer({ min: 0, max: 9000 }),
+        fc.integer({ min: 0, max: 9000 }),
+        fc.integer({ min: 0, max: 6000 }),
+        fc.boolean(),
+        (from, to, count, backwards) => {
+          const image = new Uint8Array(0x8000).map((_v, i) => (i * 31 + (i >>> 8)) & 0xff);
+          m.memory.writeBytes(DATA, image);
+          const delta = backwards ? 6000 : 0;
+          m.cpu.setGpr(1, BigInt(count));
+          m.cpu.setGpr(6, BigInt(DATA + from + delta));
+          m.cpu.setGpr(7, BigInt(DATA + to + delta));
+          m.cpu.setRflags(2);
+          if (backwards) m.run(CODE + 3, CODE + 7);
+          else m.run(CODE, CODE + 2);
+          for (let i = 0; i < count; i++) {
+            const o = backwards ? -i : i;
+            image[to + delta + o] = image[from + delta + o];
+          }
+          expect(Buffer.compare(m.memory.readBytes(DATA, 0x8000), image)).toBe(0);
+          expect(m.cpu.gpr(1)).toBe(0n);
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -251,7 +258,13 @@ describe('string instructions', () => {
     m.cpu.setGpr(7, BigInt(DATA + 0xff0));
     const from = m.cpu.now();
     expect(m.run(CODE, CODE + 2)).toMatchObject({ vector: 14, payload: BigInt(DATA + 0x1000) });
-    expect([m.cpu.gpr(1), m.cpu.gpr(7), m.memory.read32(DATA + 0xffc), m.cpu.rip, m.cpu.now() - from]).toEqual([96n, BigInt(DATA + 0x1000), 0xaabbccdd, BigInt(CODE), 4]);
+    expect([m.cpu.gpr(1), m.cpu.gpr(7), m.memory.read32(DATA + 0xffc), m.cpu.rip, m.cpu.now() - from]).toEqual([
+      96n,
+      BigInt(DATA + 0x1000),
+      0xaabbccdd,
+      BigInt(CODE),
+      4,
+    ]);
   });
 
   it('REPNE SCASB and REPE CMPSB stop at the element that decides', () => {

@@ -14,12 +14,32 @@ const MARKER = 'vmexit: user space reached';
 const QUIET = 'console=ttyS0 panic=-1 nokaslr cryptomgr.notests';
 const MEMORY = 256 << 20;
 const PROMPT = 'guest# ';
-const COMMANDS = ['uname -a', 'cat /proc/cpuinfo', 'cat /proc/interrupts', 'i=0; while [ $i -lt 5 ]; do echo loop $i; i=$((i+1)); done', 'time sleep 1', 'dd if=/dev/zero of=/tmp/x bs=64k count=32 && md5sum /tmp/x', 'dmesg | tail -n 3', 'poweroff -f'];
+const COMMANDS = [
+  'uname -a',
+  'cat /proc/cpuinfo',
+  'cat /proc/interrupts',
+  'i=0; while [ $i -lt 5 ]; do echo loop $i; i=$((i+1)); done',
+  'time sleep 1',
+  'dd if=/dev/zero of=/tmp/x bs=64k count=32 && md5sum /tmp/x',
+  'dmesg | tail -n 3',
+  'poweroff -f',
+];
 const SCRIPT: Script = COMMANDS.map((c) => [PROMPT, `${c}\n`] as const);
 
-const boot = (backend: 'bare' | 'vmx', extra: { commandLine?: string; image?: string; frameSeed?: number; poison?: number; until?: string; digest?: boolean } = {}): GuestRun =>
+const boot = (
+  backend: 'bare' | 'vmx',
+  extra: { commandLine?: string; image?: string; frameSeed?: number; poison?: number; until?: string; digest?: boolean } = {},
+): GuestRun =>
   runGuest(
-    { image: file(extra.image ?? 'vmlinuz'), initrd: file('initramfs.cpio.gz'), commandLine: extra.commandLine ?? QUIET, memoryBytes: MEMORY, backend, frameSeed: extra.frameSeed, poison: extra.poison },
+    {
+      image: file(extra.image ?? 'vmlinuz'),
+      initrd: file('initramfs.cpio.gz'),
+      commandLine: extra.commandLine ?? QUIET,
+      memoryBytes: MEMORY,
+      backend,
+      frameSeed: extra.frameSeed,
+      poison: extra.poison,
+    },
     extra.until ? [] : SCRIPT,
     { until: extra.until, digest: extra.digest },
   );

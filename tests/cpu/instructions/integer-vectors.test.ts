@@ -45,7 +45,8 @@ describe('integer instructions, as a processor executed them', () => {
       m.memory.writeBytes(CODE, Buffer.from(`${row.code}f4`, 'hex'));
       for (const [before, after] of row.cases) {
         const got = execute(row, before, how === 'single steps');
-        const expected = after === null ? 'fault' : words(after).map((v, i) => `${NAMES[i]}=${(i === 5 ? v & BigInt(~row.undefined & 0x8d5) : v).toString(16)}`);
+        const expected =
+          after === null ? 'fault' : words(after).map((v, i) => `${NAMES[i]}=${(i === 5 ? v & BigInt(~row.undefined & 0x8d5) : v).toString(16)}`);
         if (String(got) !== String(expected)) wrong.push(`${row.asm}\n  before ${before}\n  got      ${String(got)}\n  expected ${String(expected)}`);
       }
     }

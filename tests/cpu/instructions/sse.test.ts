@@ -78,15 +78,32 @@ describe('SSE and MMX instructions without floating-point arithmetic, as a proce
   };
 
   it('replays every recorded case', () => {
-    expect(mismatches(DATA, false, () => true).slice(0, 12).join('\n')).toBe('');
+    expect(
+      mismatches(DATA, false, () => true)
+        .slice(0, 12)
+        .join('\n'),
+    ).toBe('');
     expect(recording.rows.length).toBeGreaterThan(360);
   });
   it('replays in single steps', () => {
-    expect(mismatches(DATA, true, (_c, index) => index < 26).slice(0, 12).join('\n')).toBe('');
+    expect(
+      mismatches(DATA, true, (_c, index) => index < 26)
+        .slice(0, 12)
+        .join('\n'),
+    ).toBe('');
   });
   it('replays with unaligned operands that cross a page', () => {
-    expect(mismatches(DATA + 0x1000 - 24, false, (c) => c[3] === 0 && c[4] < 0 && c[5] !== 'fault').filter((text) => !text.includes('fault')).slice(0, 12).join('\n')).toBe('');
-    expect(mismatches(DATA + 0x1000 - 32, false, (c) => c[3] !== 0).slice(0, 12).join('\n')).toBe('');
+    expect(
+      mismatches(DATA + 0x1000 - 24, false, (c) => c[3] === 0 && c[4] < 0 && c[5] !== 'fault')
+        .filter((text) => !text.includes('fault'))
+        .slice(0, 12)
+        .join('\n'),
+    ).toBe('');
+    expect(
+      mismatches(DATA + 0x1000 - 32, false, (c) => c[3] !== 0)
+        .slice(0, 12)
+        .join('\n'),
+    ).toBe('');
   });
 });
 
