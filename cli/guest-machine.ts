@@ -30,6 +30,7 @@ function build(spec: GuestSpec): Guest {
       memoryBytes: spec.memoryBytes,
       backend: spec.bare ? 'bare' : 'vmx',
       cpu: spec.cpu,
+      kvmParavirt: spec.kvmParavirt,
       serialOutput: spec.serialOutput,
       debugExit: spec.debugExit === undefined ? undefined : { iobase: spec.debugExit },
       rtcStart: spec.rtcStart,

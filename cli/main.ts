@@ -22,6 +22,7 @@ function addRunCommand(program: Command, io: Io, createRunner: CreateRunner, fin
     .option('--backend <name>', 'virtualization extension that the hypervisor uses: vmx (default)')
     .option('--bare', 'no hypervisor: the image runs on the physical machine, in root mode')
     .option('--cpu <model>', 'CPU that the guest sees, like intel or intel-vmx,-pcid (default: intel)')
+    .option('--kvm', "show the guest KVM's CPUID leaves and paravirtual clock (default: no hypervisor is to be seen)")
     .option('--device <device>', 'isa-debug-exit[,iobase=0xf4]', collect)
     .option('--serial <target>', 'where the serial port goes: stdio (default), none, file:PATH, unix:PATH')
     .option('--stats', 'print a table of VM exits at the end')

@@ -135,6 +135,8 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
   const modules = options.module.map(readModule);
   if (options.device.length > 1) throw new UserError(`--device: ${options.device.length} isa-debug-exit devices were given; give one`);
 
+  if (options.kvm && options.bare) throw new UserError('--kvm with --bare: a bare machine has no hypervisor to show; leave one of them out');
+
   const early: Uint8Array[] = [];
   let deliver: (bytes: Uint8Array) => void = (bytes) => void early.push(bytes);
   const console = await openConsole(options, io, (bytes) => deliver(bytes));
@@ -153,6 +155,7 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
       bare: options.bare,
       backend: options.backend,
       cpu: options.cpu ?? DEFAULT_CPU,
+      kvmParavirt: options.kvm,
       debugExit: options.device[0]?.iobase,
       rtcStart: options.rtc,
       seed: options.seed,

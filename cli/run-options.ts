@@ -39,6 +39,7 @@ export const RunOptionsSchema = z.strictObject({
   backend: choice('--backend', ['vmx', 'svm']).default('vmx'),
   bare: z.boolean().default(false),
   cpu: z.string().min(1, { error: '--cpu: give a CPU such as intel' }).optional(),
+  kvm: z.boolean().default(false),
   device: z.array(parsed(parseDevice)).default([]),
   serial: parsed(parseSerial).prefault('stdio'),
   stats: z.boolean().default(false),

@@ -30,6 +30,8 @@ export interface GuestSpec {
   readonly bare: boolean;
   readonly backend: 'vmx' | 'svm';
   readonly cpu: string;
+  /** KVM's paravirtual interface. */
+  readonly kvmParavirt: boolean;
   /** Ports at which a write ends the run. */
   readonly debugExit?: number;
   /** Seconds since 1970. */

@@ -38,6 +38,8 @@ export interface GuestConfig {
   /** Seconds since 1970 at tick 0. */
   readonly rtcStart?: number;
   readonly hpet?: boolean;
+  /** Show a VM KVM's CPUID leaves and paravirtual clock. Default false: no hypervisor is to be seen. */
+  readonly kvmParavirt?: boolean;
   /** What RDRAND answers, if the processor has it. Default: a generator seeded with 0. */
   readonly entropy?: EntropySource;
   /** Permutes the host frames behind guest memory; 0 keeps them in order. */
@@ -105,6 +107,7 @@ export class Guest {
         profile,
         platform: factory,
         routes: config.routes ?? ROUTES,
+        kvmParavirt: config.kvmParavirt ? { startEpochSeconds: config.rtcStart ?? DEFAULT_RTC_START } : undefined,
       });
       this.vm.memory.dirtyFrames = config.poison !== undefined;
       this.vm.vcpu.observer = config.observer;

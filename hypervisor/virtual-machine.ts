@@ -3,6 +3,7 @@ import { Cpu } from '../cpu/cpu';
 import { Engine } from '../cpu/engine';
 import type { CpuProfile, TimerQueue } from '../cpu/interfaces';
 import { resetSystemRegisters } from '../cpu/system/msr';
+import { readTsc } from '../cpu/system/tsc';
 import { PortBus, Scheduler } from '../devices/bus';
 import type { BootPlan } from '../guests/boot/boot-request';
 import { firmwareMsrs } from '../machine/firmware';
@@ -11,6 +12,7 @@ import { Emulator } from './emulator';
 import type { HostFrames } from './frames';
 import { GuestMemory } from './guest-memory';
 import type { VirtualProcessor } from './port';
+import { KvmParavirt } from './kvm-paravirt';
 import { ModelPolicy } from './processor-policy';
 import { ROUTES, type Routes } from './routes';
 import { Vcpu, type VcpuStop, type VirtualTime } from './vcpu';
@@ -27,6 +29,8 @@ export interface VirtualMachineOptions {
   readonly profile: CpuProfile;
   readonly platform: PlatformFactory;
   readonly routes?: Routes;
+  /** Show the guest KVM's CPUID leaves and paravirtual clock, with this many seconds since 1970 at tick 0. */
+  readonly kvmParavirt?: { readonly startEpochSeconds: number };
 }
 
 /** The model has no timers of its own: it makes single steps. */
@@ -65,7 +69,18 @@ export class VirtualMachine {
       retireOne: () => void cpu.retiredBase++,
       retired: () => cpu.retired(),
     };
-    const policy = new ModelPolicy(model, cpu, () => processor);
+    const own = new ModelPolicy(model, cpu, () => processor);
+    const { kvmParavirt } = options;
+    const policy =
+      kvmParavirt === undefined
+        ? own
+        : new KvmParavirt(
+            own,
+            this.memory,
+            () => cpu.now(),
+            () => readTsc(model),
+            kvmParavirt.startEpochSeconds,
+          );
     this.vcpu = new Vcpu(processor, this.memory, this.ports, interrupts, this.scheduler, time, emulator, policy, options.routes ?? ROUTES);
   }
 

@@ -28,6 +28,7 @@ function run(name: string, more: Partial<GuestSpec> = {}): Run {
     bare: false,
     backend: 'vmx',
     cpu: 'intel',
+    kvmParavirt: false,
     rtcStart: 1_767_225_600,
     seed: 0,
     serialOutput: (byte) => bytes.push(byte),

@@ -92,6 +92,18 @@ describe('Debian cloud kernel, bzImage', () => {
   });
 });
 
+it('Debian cloud kernel finds KVM when it is shown one', () => {
+  const run = runGuest(
+    { image: file('vmlinuz'), initrd: file('initramfs.cpio.gz'), commandLine: QUIET, memoryBytes: MEMORY, backend: 'vmx', kvmParavirt: true },
+    [],
+    { until: MARKER },
+  );
+  expectHealthy(run.console);
+  expect(run.console).toContain('Hypervisor detected: KVM');
+  expect(run.console).toContain('kvm-clock: Using msrs 4b564d01 and 4b564d00');
+  expect(run.console).toContain(MARKER);
+});
+
 it('Debian cloud kernel, vmlinux through PVH', () => {
   const run = boot('vmx', { image: 'vmlinux', until: MARKER });
   expectHealthy(run.console);
