@@ -66,7 +66,7 @@ describe('hello', () => {
     const bytes: number[] = [];
     const runner = createGuestRunner({
       ...{ image: image('hello'), imageName: 'hello', modules: [], commandLine: '', format: 'auto', memoryBytes: 128 * MIB, bare: false, backend: 'vmx' },
-      ...{ cpu: 'intel', rtcStart: 0, seed: 0, serialOutput: (byte: number) => bytes.push(byte) },
+      ...{ cpu: 'intel', kvmParavirt: false, rtcStart: 0, seed: 0, serialOutput: (byte: number) => bytes.push(byte) },
     });
     let stop: RunStop;
     do stop = runner.run(997);
