@@ -127,7 +127,7 @@ export class CodeCache {
   }
 
   private decodeRun(host: number, codeSize: CodeSize): number {
-    const page = host & ~0xfff;
+    const page = (host & ~0xfff) >>> 0;
     const frame = this.frame(host);
     const mode = MODE[codeSize];
     const end = page + PAGE_SIZE;

@@ -265,37 +265,16 @@ export class Engine {
   private static readonly GATE = -1;
   private static readonly STEP = -2;
 
-  /** Record of the code at R.RIP; 0 when the fetch faulted (cpu.fault), GATE, or STEP when it must be single-stepped. Sets PAGE_BASE. */
+  /** Record of the code at R.RIP; 0 when the fetch faulted (cpu.fault), GATE, or STEP when it must be single-stepped. */
   private lookup(): number {
     const cpu = this.cpu;
     this.lookups++;
+    const host = this.locate();
+    if (host <= 0) return host;
     const u32 = cpu.u32;
     const s = this.state;
-    let low = (u32[s + R.RIP / 4] + u32[s + R.CODE_BASE / 4]) | 0;
-    let high = u32[s + R.RIP / 4 + 1];
-    if (cpu.codeSize !== 64) {
-      high = 0;
-      if (u32[s + R.RIP / 4] > cpu.segmentLimit(Segment.CS)) {
-        cpu.fault = { vector: Vector.GP, type: EventType.HardwareException, errorCode: 0, payload: 0n, length: 0 };
-        return 0;
-      }
-    } else if ((high << 16) >> 16 !== (high | 0)) {
-      cpu.fault = { vector: Vector.GP, type: EventType.HardwareException, errorCode: 0, payload: 0n, length: 0 };
-      return 0;
-    } else low = u32[s + R.RIP / 4] | 0;
-    let host: number;
-    try {
-      host = this.fetchHost(low, high);
-    } catch (e) {
-      if (e !== UNWIND) throw e;
-      return 0;
-    }
-    const previousPage = u32[s + R.PAGE_BASE / 4];
-    this.samePage = previousPage === (low & ~0xfff) >>> 0 && u32[s + R.PAGE_BASE / 4 + 1] === high >>> 0;
-    u32[s + R.PAGE_BASE / 4] = low & ~0xfff;
-    u32[s + R.PAGE_BASE / 4 + 1] = high;
-    if (host === 0) return Engine.STEP;
-    if (this.gates.size > 0 && !cpu.guestMode && this.gates.has(cpu.memory.physical(host))) return Engine.GATE;
+    const low = u32[s + R.PAGE_BASE / 4] | (host & 0xfff) | 0;
+    const high = u32[s + R.PAGE_BASE / 4 + 1];
     let record = this.code.find(host, cpu.codeSize);
     if (record === 0) {
       this.samePage = false;
@@ -310,6 +289,40 @@ export class Engine {
     return record;
   }
 
+  /** Host address of the code at R.RIP, 0 when the fetch faulted (cpu.fault), GATE, or STEP for code outside RAM. Sets PAGE_BASE. */
+  private locate(): number {
+    const cpu = this.cpu;
+    const u32 = cpu.u32;
+    const s = this.state;
+    let low = (u32[s + R.RIP / 4] + u32[s + R.CODE_BASE / 4]) | 0;
+    let high = u32[s + R.RIP / 4 + 1];
+    if (cpu.codeSize !== 64) {
+      high = 0;
+      if (u32[s + R.RIP / 4] > cpu.segmentLimit(Segment.CS)) return this.fetchFault();
+    } else if ((high << 16) >> 16 !== (high | 0)) return this.fetchFault();
+    else low = u32[s + R.RIP / 4] | 0;
+    let host: number;
+    try {
+      host = this.fetchHost(low, high);
+    } catch (e) {
+      if (e !== UNWIND) throw e;
+      return 0;
+    }
+    const previousPage = u32[s + R.PAGE_BASE / 4];
+    this.samePage = previousPage === (low & ~0xfff) >>> 0 && u32[s + R.PAGE_BASE / 4 + 1] === high >>> 0;
+    u32[s + R.PAGE_BASE / 4] = low & ~0xfff;
+    u32[s + R.PAGE_BASE / 4 + 1] = high;
+    if (host === 0) return Engine.STEP;
+    if (this.gates.size > 0 && !cpu.guestMode && this.gates.has(cpu.memory.physical(host))) return Engine.GATE;
+    return host;
+  }
+
+  /** RIP beyond the limit of CS, or not canonical: #GP(0). */
+  private fetchFault(): 0 {
+    this.cpu.fault = { vector: Vector.GP, type: EventType.HardwareException, errorCode: 0, payload: 0n, length: 0 };
+    return 0;
+  }
+
   /** Host address of code, 0 outside RAM. Raises page faults. */
   private fetchHost(low: number, high: number): number {
     const cpu = this.cpu;
@@ -321,7 +334,7 @@ export class Engine {
     const host = cpu.memory.host(cpu.mmu.translate(low, high, Access.Fetch));
     if (host !== 0) {
       this.fetchTags[slot] = tag;
-      this.fetchHosts[slot] = host & ~0xfff;
+      this.fetchHosts[slot] = (host & ~0xfff) >>> 0;
     }
     return host;
   }
@@ -391,15 +404,19 @@ export class Engine {
         return undefined;
       }
     }
-    const found = this.lookup();
-    if (found === 0) return this.afterUnwind();
-    if (found === Engine.GATE) return 'gate';
-    let insn: Insn;
-    try {
-      insn = this.fetch();
-    } catch (e) {
-      if (e !== UNWIND) throw e;
-      return this.afterUnwind();
+    const host = this.locate();
+    if (host === 0) return this.afterUnwind();
+    if (host === Engine.GATE) return 'gate';
+    let insn: Insn | undefined;
+    // Usually the instruction lies in one page of RAM.
+    if (host > 0) insn = decode(cpu.u8, host, ((host & ~0xfff) >>> 0) + 0x1000, cpu.codeSize);
+    if (insn === undefined) {
+      try {
+        insn = this.fetch();
+      } catch (e) {
+        if (e !== UNWIND) throw e;
+        return this.afterUnwind();
+      }
     }
     const offset = (cpu.u32[this.state + R.RIP / 4] + cpu.u32[this.state + R.CODE_BASE / 4]) & 0xfff;
     const record = this.code.single(insn, offset, cpu.index);

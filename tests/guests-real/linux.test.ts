@@ -28,14 +28,14 @@ const SCRIPT: Script = COMMANDS.map((c) => [PROMPT, `${c}\n`] as const);
 
 const boot = (
   backend: 'bare' | 'vmx',
-  extra: { commandLine?: string; image?: string; frameSeed?: number; poison?: number; until?: string; digest?: boolean } = {},
+  extra: { commandLine?: string; image?: string; frameSeed?: number; poison?: number; until?: string; digest?: boolean; memoryBytes?: number } = {},
 ): GuestRun =>
   runGuest(
     {
       image: file(extra.image ?? 'vmlinuz'),
       initrd: file('initramfs.cpio.gz'),
       commandLine: extra.commandLine ?? QUIET,
-      memoryBytes: MEMORY,
+      memoryBytes: extra.memoryBytes ?? MEMORY,
       backend,
       frameSeed: extra.frameSeed,
       poison: extra.poison,
@@ -104,8 +104,8 @@ it('Debian cloud kernel finds KVM when it is shown one', () => {
   expect(run.console).toContain(MARKER);
 });
 
-it('Debian cloud kernel, vmlinux through PVH', () => {
-  const run = boot('vmx', { image: 'vmlinux', until: MARKER });
+it('Debian cloud kernel, vmlinux through PVH, with 3 GiB of RAM', () => {
+  const run = boot('vmx', { image: 'vmlinux', until: MARKER, memoryBytes: 3072 * 2 ** 20 });
   expectHealthy(run.console);
   expect(run.console).toContain(MARKER);
 });
