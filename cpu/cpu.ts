@@ -271,6 +271,20 @@ export class Cpu {
     if (x.instruction(what, operand, value)) this.unwind();
     this.dematerialize();
   }
+  /**
+   * The same without the cost of an exception, for instructions that exit often: true when a VM exit replaced the state; the caller
+   * must return at once.
+   */
+  exits(what: Sensitive, operand = 0, value = 0n): boolean {
+    const x = this.interception;
+    if (x === undefined || !x.guestMode) return false;
+    this.materialize();
+    if (x.instruction(what, operand, value)) return (this.exited = true);
+    this.dematerialize();
+    return false;
+  }
+  /** exits() made a VM exit: the step loop leaves the instruction. */
+  exited = false;
   requireCpl0(): void {
     if (this.cpl !== 0) this.gp();
   }

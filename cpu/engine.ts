@@ -522,6 +522,11 @@ export class Engine {
       cpu.u32[this.state + R.EXIT_RECORD / 4] = record;
       return Status.Unwound;
     }
+    if (cpu.exited) {
+      cpu.exited = false;
+      cpu.u32[this.state + R.EXIT_RECORD / 4] = record;
+      return Status.Unwound;
+    }
     if (ends && cpu.attention) {
       cpu.i32[this.state + R.BUDGET / 4] -= this.code.indexInBlock(record) + 1;
       this.currentRecord = 0;

@@ -182,8 +182,8 @@ export interface NestedTranslation {
   /** Identifies the nested root for TLB tagging; equal roots share cached translations. */
   readonly root: number;
   /**
-   * Guest-physical to physical, for the page of `gpa` (offset kept). A violation or misconfiguration performs the VM exit and unwinds
-   * (throws cpu.unwind). After return `permissions` says which of Read|Write|Fetch need no further work (A/D bits included).
+   * Guest-physical to physical, for the page of `gpa` (offset kept), or -1: a violation or misconfiguration has performed the VM exit, and
+   * the caller must unwind. After return `permissions` says which of Read|Write|Fetch need no further work (A/D bits included).
    */
   translate(gpa: number, access: number, linear: bigint): number;
   permissions: number;

@@ -212,13 +212,18 @@ export class Mmu {
   readPhysical64(physical: number): bigint {
     const nested = this.cpu.nested;
     // No linear address is being translated: an EPT violation must say so.
-    return this.memory.read64(nested === undefined || !nested.active ? physical : nested.translate(physical, NestedAccess.Read | NestedAccess.Table, 0n));
+    if (nested === undefined || !nested.active) return this.memory.read64(physical);
+    return this.memory.read64(this.orUnwind(nested.translate(physical, NestedAccess.Read | NestedAccess.Table, 0n)));
+  }
+
+  private orUnwind(physical: number): number {
+    return physical >= 0 ? physical : this.cpu.unwind();
   }
 
   private nestedTable(gpa: number, access: number, linear: bigint): number {
     const nested = this.cpu.nested;
     if (nested === undefined || !nested.active) return gpa;
-    return nested.translate(gpa, access | NestedAccess.Table | NestedAccess.LinearValid, linear);
+    return this.orUnwind(nested.translate(gpa, access | NestedAccess.Table | NestedAccess.LinearValid, linear));
   }
 
   private pageFault(code: number, low: number, high: number): never {
@@ -230,6 +235,11 @@ export class Mmu {
    * Both halves are 32-bit numbers of either sign.
    */
   translate(low: number, high: number, access: number): number {
+    return this.orUnwind(this.translateOrExit(low, high, access));
+  }
+
+  /** The same, but -1 where the final access made a VM exit: device accesses of a VM are frequent, and exceptions dear. */
+  private translateOrExit(low: number, high: number, access: number): number {
     const cpu = this.cpu;
     const cr0 = cpu.cr0;
     this.walks++;
@@ -399,7 +409,8 @@ export class Mmu {
     const cpu = this.cpu;
     if (!this.canonicalHigh(high)) cpu.raise(this.faultOfNonCanonical(), 0);
     if ((low & 0xfff) + bytes > PAGE_SIZE) return this.crossing(low, high, bytes, flags);
-    const physical = this.translate(low, high, write ? Access.Write : Access.Read);
+    const physical = this.translateOrExit(low, high, write ? Access.Write : Access.Read);
+    if (physical < 0) return 0;
     const host = this.memory.host(physical);
     if (host === 0) return this.device(physical, low, high, bytes, flags);
     if (write) {

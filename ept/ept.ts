@@ -30,12 +30,12 @@ export class Ept implements NestedTranslation {
   private readonly cachedFrame = new Float64Array(1 << CACHE_BITS);
   private readonly cachedPermissions = new Uint8Array(1 << CACHE_BITS);
 
-  /** @param refuse must not return: it performs the VM exit and unwinds. */
+  /** @param refuse performs the VM exit. */
   constructor(
     memory: PhysicalMemory,
     physicalAddressWidth: number,
     capabilities: EptCapabilities,
-    private readonly refuse: (fault: EptFault) => never,
+    private readonly refuse: (fault: EptFault) => void,
   ) {
     this.walker = new EptWalker(memory, physicalAddressWidth, capabilities);
   }
@@ -85,13 +85,13 @@ export class Ept implements NestedTranslation {
   private walk(gpa: number, page: number, slot: number, wanted: number, access: number, linear: bigint): number {
     const walker = this.walker;
     const outcome = gpa < TRANSLATED ? walker.walk(this.root, gpa) : EptWalkOutcome.NotPresent;
-    if (outcome === EptWalkOutcome.Misconfigured) return this.refuse({ kind: 'misconfiguration', gpa, linear, entryAddress: walker.entryAddress });
+    if (outcome === EptWalkOutcome.Misconfigured) return this.refused({ kind: 'misconfiguration', gpa, linear, entryAddress: walker.entryAddress });
     // Bits 2:0 of an entry and of NestedAccess have the same meaning.
     const allowed = outcome === EptWalkOutcome.Mapped ? walker.permissions : 0;
     if ((allowed & wanted) !== wanted) {
       // An EPT violation invalidates what is cached for the address that caused it.
       this.cachedPage[slot] = -1;
-      return this.refuse({ kind: 'violation', gpa, linear, qualification: this.qualification(wanted, allowed, access) });
+      return this.refused({ kind: 'violation', gpa, linear, qualification: this.qualification(wanted, allowed, access) });
     }
     const write = (wanted & NestedAccess.Write) !== 0;
     let permissions = allowed;
@@ -106,6 +106,11 @@ export class Ept implements NestedTranslation {
     this.cachedPermissions[slot] = permissions;
     this.permissions = permissions;
     return walker.frame + (gpa - page * 4096);
+  }
+
+  private refused(fault: EptFault): -1 {
+    this.refuse(fault);
+    return -1;
   }
 
   private qualification(wanted: number, allowed: number, access: number): number {

@@ -2,6 +2,8 @@
  * Host-physical memory for guests and for the hypervisor's own structures. Guest memory is never identity-mapped: which host frame
  * stands behind a guest page is the allocator's choice, and with a seed that choice is permuted.
  */
+import type { PhysicalMemory } from '../memory/physical-memory';
+
 export const SMALL = 4096;
 export const LARGE = 0x20_0000;
 
@@ -38,6 +40,13 @@ export class HostFrames {
     if (block === undefined) throw new RangeError('host memory is used up: give the physical machine more RAM');
     for (let a = block + LARGE - SMALL; a > block; a -= SMALL) this.small.push(a);
     return block;
+  }
+
+  /** A free 4 KiB frame, cleared: for the hypervisor's own structures. */
+  takeZeroed(memory: PhysicalMemory): number {
+    const frame = this.takeSmall();
+    memory.writeBytes(frame, new Uint8Array(SMALL));
+    return frame;
   }
 
   /** A free 2 MiB block, or undefined. */

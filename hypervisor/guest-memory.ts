@@ -7,6 +7,8 @@ import { LOW_RAM_LIMIT, type PhysicalMemory } from '../memory/physical-memory';
 import { LARGE, SMALL, type HostFrames } from './frames';
 
 const FOUR_GIB = 0x1_0000_0000;
+/** Not the address of a block: this one is backed by single pages. */
+const PAGES = 1;
 
 interface Range {
   readonly base: number;
@@ -15,9 +17,10 @@ interface Range {
 }
 
 export class GuestMemory {
-  /** Host address of each backed page or block, by guest page number (2 MiB blocks under their first page). */
-  private readonly small = new Map<number, number>();
-  private readonly large = new Map<number, number>();
+  /** By guest 2 MiB block: host address of a block that is backed as one; PAGES: see `pages`; 0: nothing yet. */
+  private readonly blocks: Float64Array;
+  /** Host addresses of the 4 KiB pages of blocks that are backed page by page; 0: nothing yet. */
+  private readonly pages = new Map<number, Float64Array>();
   private readonly ranges: Range[] = [];
   private readonly lowRam: number;
   private readonly highRam: number;
@@ -34,6 +37,7 @@ export class GuestMemory {
   ) {
     this.lowRam = Math.min(bytes, LOW_RAM_LIMIT);
     this.highRam = bytes - this.lowRam;
+    this.blocks = new Float64Array(Math.ceil((this.highRam > 0 ? FOUR_GIB + this.highRam : this.lowRam) / LARGE));
   }
 
   isRam(gpa: number): boolean {
@@ -49,7 +53,7 @@ export class GuestMemory {
       const frame = this.frames.takeLarge();
       if (frame !== undefined) {
         this.clear(frame, LARGE);
-        this.large.set(block, frame);
+        this.blocks[block / LARGE] = frame;
         this.map(block, frame, LARGE);
         return true;
       }
@@ -57,7 +61,7 @@ export class GuestMemory {
     const page = gpa - (gpa % SMALL);
     const frame = this.frames.takeSmall();
     this.clear(frame, SMALL);
-    this.small.set(page, frame);
+    this.pagesOf(block / LARGE)[(page - block) / SMALL] = frame;
     this.map(page, frame, SMALL);
     return true;
   }
@@ -69,12 +73,24 @@ export class GuestMemory {
   /** Host frames may hold old data (they were poisoned, or belonged to another VM). */
   dirtyFrames = false;
 
+  private pagesOf(block: number): Float64Array {
+    let pages = this.pages.get(block);
+    if (pages === undefined) {
+      this.pages.set(block, (pages = new Float64Array(LARGE / SMALL)));
+      this.blocks[block] = PAGES;
+    }
+    return pages;
+  }
+
   /** Host-physical address of a backed guest-physical address. */
   hostOf(gpa: number): number | undefined {
-    const block = this.large.get(gpa - (gpa % LARGE));
-    if (block !== undefined) return block + (gpa % LARGE);
-    const page = this.small.get(gpa - (gpa % SMALL));
-    return page === undefined ? undefined : page + (gpa % SMALL);
+    const block = Math.floor(gpa / LARGE);
+    const host = block < this.blocks.length ? this.blocks[block] : 0;
+    if (host === 0) return undefined;
+    const offset = gpa - block * LARGE;
+    if (host !== PAGES) return host + offset;
+    const page = this.pages.get(block)![offset >>> 12];
+    return page === 0 ? undefined : page + (offset & 0xfff);
   }
 
   /** Copies bytes into guest RAM. Throws RangeError if some of them are not RAM. */

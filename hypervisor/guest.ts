@@ -15,7 +15,7 @@ import { ROUTES, type Routes } from './routes';
 import type { ExitRow } from './statistics';
 import type { VcpuObserver } from './vcpu';
 import { VirtualMachine } from './virtual-machine';
-import { VmxProcessor } from './vmx-processor';
+import { VmxProcessor } from './vmx/processor';
 
 export interface GuestConfig {
   readonly image: Uint8Array;

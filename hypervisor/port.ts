@@ -22,6 +22,8 @@ export interface VirtualProcessor {
   load(state: EntryState): void;
   /** Enters the guest (or goes on, after a pause) until it exits or virtual time reaches `limit` (ticks). */
   run(limit: number): RunResult;
+  /** Name of the last exit as the vendor's manual spells it. */
+  exitName(): string;
   /** The vendor's record of the last exit. */
   raw(): RawExit;
 

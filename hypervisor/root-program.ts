@@ -6,6 +6,9 @@
  *   LAUNCH: vmlaunch          RESUME: vmresume          EXIT: <gate>
  *           <gate>                    <gate>
  */
+import { Activity, Cr0, Cr4, Efer, type Cpu } from '../cpu/cpu';
+import { Segment } from '../cpu/decoder/insn';
+import { R } from '../cpu/layout';
 import type { PhysicalMemory } from '../memory/physical-memory';
 import type { HostFrames } from './frames';
 
@@ -36,11 +39,7 @@ export interface RootProgram {
 
 /** Writes the program into fresh host frames; linear addresses equal physical ones below 4 GiB. */
 export function buildRootProgram(memory: PhysicalMemory, frames: HostFrames, entry: { launch: readonly number[]; resume: readonly number[] }): RootProgram {
-  const page = (): number => {
-    const frame = frames.takeSmall();
-    memory.writeBytes(frame, new Uint8Array(4096));
-    return frame;
-  };
+  const page = (): number => frames.takeZeroed(memory);
   const tables = page();
   const gdt = tables;
   const tss = tables + 0x100;
@@ -91,4 +90,39 @@ export function buildRootProgram(memory: PhysicalMemory, frames: HostFrames, ent
     start,
     gates: [launch + entry.launch.length, resume + entry.resume.length, exit, start, fault],
   };
+}
+
+const LONG_LIMIT = 0xffff_ffff;
+const GDT_LIMIT = 0x27;
+const IDT_LIMIT = 0xfff;
+const CODE_64 = 0xa09b,
+  DATA_FLAT = 0xc093,
+  BUSY_TSS = 0x8b,
+  UNUSABLE = 0x1_0000;
+const RSP = 4;
+
+/**
+ * Loads the processor with the root program's context, as the loader of a kernel would.
+ * @param enable bits of CR4 and EFER that the virtualisation extension needs.
+ */
+export function enterRootProgram(cpu: Cpu, root: RootProgram, enable: { readonly cr4?: number; readonly efer?: number }): void {
+  cpu.set64(R.CR0, BigInt((Cr0.PE | Cr0.MP | Cr0.ET | Cr0.NE | Cr0.WP | Cr0.PG) >>> 0));
+  cpu.set64(R.CR3, BigInt(root.cr3));
+  cpu.set64(R.CR4, BigInt(Cr4.PAE | Cr4.OSFXSR | Cr4.OSXMMEXCPT | Cr4.OSXSAVE | (enable.cr4 ?? 0)));
+  cpu.set64(R.EFER, BigInt(Efer.SCE | Efer.LME | Efer.LMA | Efer.NXE | (enable.efer ?? 0)));
+  cpu.setSegment(Segment.CS, RootSelector.CODE, CODE_64, LONG_LIMIT, 0n);
+  for (const s of [Segment.SS, Segment.DS, Segment.ES, Segment.FS, Segment.GS]) cpu.setSegment(s, RootSelector.DATA, DATA_FLAT, LONG_LIMIT, 0n);
+  cpu.setSegment(Segment.TR, RootSelector.TSS, BUSY_TSS, TSS_SIZE - 1, BigInt(root.tss));
+  cpu.setSegment(Segment.LDTR, 0, UNUSABLE, 0, 0n);
+  cpu.set64(R.GDTR_BASE, BigInt(root.gdt));
+  cpu.set32(R.GDTR_LIMIT, GDT_LIMIT);
+  cpu.set64(R.IDTR_BASE, BigInt(root.idt));
+  cpu.set32(R.IDTR_LIMIT, IDT_LIMIT);
+  cpu.set32(R.CPL, 0);
+  cpu.setRflags(2);
+  cpu.setGpr(RSP, BigInt(root.stack));
+  cpu.rip = BigInt(root.start);
+  cpu.activity = Activity.Active;
+  cpu.modeChanged();
+  cpu.mmu.flushAll();
 }

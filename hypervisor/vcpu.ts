@@ -126,11 +126,17 @@ export class Vcpu {
     this.detail = undefined;
     const instructions = this.time.retired();
     const observer = this.observer;
-    const rip = observer?.exit === undefined ? 0n : this.processor.rip();
+    if (observer?.exit === undefined) {
+      const name = this.processor.exitName();
+      const outcome = dispatch(this.routes, this, exit);
+      this.statistics.count(name, this.detail);
+      return outcome;
+    }
+    const rip = this.processor.rip();
     const raw = this.processor.raw();
     const outcome = dispatch(this.routes, this, exit);
     this.statistics.count(raw.reason, this.detail);
-    observer?.exit?.({ instructions, rip, raw, exit, outcome });
+    observer.exit({ instructions, rip, raw, exit, outcome });
     return outcome;
   }
 

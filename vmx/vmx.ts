@@ -30,7 +30,8 @@ import { vmxoff, vmxon } from './instructions/vmxon';
 import { State } from './operation';
 import { VmcsEntryState } from './entry/entry-state';
 import { CurrentVmcs } from './vmcs/access';
-import { OFFSET } from './vmcs/layout';
+import { GUEST_REGISTER_WORDS } from './vmcs/guest-registers';
+import { OFFSET, accessBits } from './vmcs/layout';
 
 /** Hears of what happens; every hook may be absent. */
 export interface VmxObserver {
@@ -198,6 +199,24 @@ export class Vmx implements Interception {
     store(this, encoding, this.component(encoding), value >>> 0, Math.floor(value / 0x1_0000_0000));
   }
 
+  /** Bits 63:32 of a component. */
+  vmreadHigh32(encoding: number): number {
+    const offset = this.component(encoding);
+    return accessBits(encoding) === 64 ? this.vmcs.high(offset) : 0;
+  }
+  /** Writes both halves, unsigned; what is beyond the width of the component is dropped. */
+  vmwriteWords(encoding: number, low: number, high: number): void {
+    store(this, encoding, this.component(encoding), low, high);
+  }
+  /** Reads every component of GUEST_REGISTERS into the vCPU block of `into`; derived state there is the caller's business. */
+  vmreadGuestRegisters(into: Cpu): void {
+    if (!this.vmcs.present) throw new Error('no VMCS is current');
+    const u32 = this.cpu.u32;
+    const from = this.vmcs.word;
+    const to = into.base >>> 2;
+    for (let i = 0; i < GUEST_REGISTER_WORDS.length; i += 2) u32[to + GUEST_REGISTER_WORDS[i + 1]] = u32[from + GUEST_REGISTER_WORDS[i]];
+  }
+
   private component(encoding: number): number {
     const offset = this.vmcs.present ? componentOffset(this, encoding) : 0;
     if (offset === 0)
@@ -320,7 +339,7 @@ export class Vmx implements Interception {
   }
 
   /** EPT refused a guest-physical address. */
-  private eptFault(fault: EptFault): never {
+  private eptFault(fault: EptFault): void {
     const { cpu, vmcs } = this;
     cpu.materialize();
     vmcs.set(OFFSET.GUEST_PHYSICAL_ADDRESS, fault.gpa >>> 0, Math.floor(fault.gpa / 0x1_0000_0000));
@@ -339,7 +358,7 @@ export class Vmx implements Interception {
     // The access belongs to an instruction (fault-like: RF = 1 in the image) or to the delivery of an event.
     const rf = cpu.delivering === undefined && this.injecting === undefined ? SavedRf.Set : SavedRf.AsIs;
     this.exit(reason, qualification, 0, 0, 0, rf, cpu.delivering);
-    return cpu.unwind();
+    cpu.fault = undefined;
   }
 
   private get nmiUnblockedByIret(): boolean {

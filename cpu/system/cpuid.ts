@@ -23,7 +23,7 @@ const LIMITED_LEAF = 2;
 
 function cpuid(cpu: Cpu): void {
   if (cpu.cpl !== 0 && (cpu.get32(R.MISC_FEATURES_ENABLES) & CPUID_FAULTING) !== 0) cpu.gp();
-  cpu.intercept(Sensitive.CPUID, cpu.gpr32(RAX));
+  if (cpu.exits(Sensitive.CPUID, cpu.gpr32(RAX))) return;
   const misc = cpu.get32(R.MISC_ENABLE);
   let leaf = cpu.gpr32(RAX);
   const limited = (misc & MiscEnable.LIMIT_CPUID_MAXVAL) !== 0;

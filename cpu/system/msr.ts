@@ -65,7 +65,7 @@ function apicHas(cpu: Cpu, index: number): boolean {
 function rdmsr(cpu: Cpu): void {
   cpu.requireCpl0();
   const index = cpu.gpr32(RCX);
-  cpu.intercept(Sensitive.RDMSR, index);
+  if (cpu.exits(Sensitive.RDMSR, index)) return;
   const value = readMsr(cpu, index);
   if (value === undefined) return cpu.gp();
   cpu.setGpr32(RAX, Number(value & 0xffff_ffffn));
@@ -76,7 +76,7 @@ function wrmsr(cpu: Cpu): void {
   cpu.requireCpl0();
   const index = cpu.gpr32(RCX);
   const value = (BigInt(cpu.gpr32(RDX)) << 32n) | BigInt(cpu.gpr32(RAX));
-  cpu.intercept(Sensitive.WRMSR, index, value);
+  if (cpu.exits(Sensitive.WRMSR, index, value)) return;
   writeMsr(cpu, index, value);
 }
 

@@ -53,7 +53,7 @@ function input(cpu: Cpu, insn: Insn): void {
   const port = portOf(cpu, insn);
   const bytes = (insn.size >>> 3) as PortSize;
   checkPortPermission(cpu, port, bytes);
-  cpu.intercept(Sensitive.IN, port);
+  if (cpu.exits(Sensitive.IN, port)) return;
   const value = readPort(cpu, port, bytes);
   if (bytes === 1) cpu.setGpr8(RAX, value);
   else if (bytes === 2) cpu.setGpr16(RAX, value);
@@ -65,7 +65,7 @@ function output(cpu: Cpu, insn: Insn): void {
   const port = portOf(cpu, insn);
   const bytes = (insn.size >>> 3) as PortSize;
   checkPortPermission(cpu, port, bytes);
-  cpu.intercept(Sensitive.OUT, port);
+  if (cpu.exits(Sensitive.OUT, port)) return;
   const value = bytes === 1 ? cpu.gpr8(RAX) : bytes === 2 ? cpu.gpr16(RAX) : cpu.gpr32(RAX);
   cpu.ports?.write(port, bytes, value);
   noteBreakpoint(cpu, port, bytes);

@@ -15,7 +15,7 @@ function halt(cpu: Cpu): void {
 
 function hlt(cpu: Cpu): void {
   cpu.requireCpl0();
-  cpu.intercept(Sensitive.HLT);
+  if (cpu.exits(Sensitive.HLT)) return;
   halt(cpu);
 }
 

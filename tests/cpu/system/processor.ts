@@ -57,6 +57,9 @@ export function longMode(profile = 'intel', cpl = 0): Cpu {
   return cpu;
 }
 
+/** The instruction made a VM exit. */
+const LEFT: CpuEvent = { vector: -1, type: 0, errorCode: undefined, payload: 0n, length: 0 };
+
 /** Executes the instruction `hex`; the exception it raises, or undefined. RIP moves as the step loop moves it. */
 export function execute(cpu: Cpu, hex: string): CpuEvent | undefined {
   const bytes = Uint8Array.from(Buffer.from(hex.replace(/ /g, '').padEnd(32, '0'), 'hex'));
@@ -74,7 +77,12 @@ export function execute(cpu: Cpu, hex: string): CpuEvent | undefined {
   } catch (e) {
     if (e !== UNWIND) throw e;
     cpu.rip = start;
-    return cpu.fault ?? { vector: -1, type: 0, errorCode: undefined, payload: 0n, length: 0 };
+    return cpu.fault ?? LEFT;
+  }
+  if (cpu.exited) {
+    cpu.exited = false;
+    cpu.rip = start;
+    return LEFT;
   }
   if (!handler.endsBlock) cpu.rip = start + BigInt(insn.length);
   return undefined;

@@ -1,7 +1,7 @@
-import { ExitReason } from '../vmx/exit/reason';
-import { VMCS } from '../vmx/vmcs/fields';
-import type { Vmx } from '../vmx/vmx';
-import type { Exit } from './exit';
+import { ExitReason } from '../../vmx/exit/reason';
+import { VMCS } from '../../vmx/vmcs/fields';
+import type { Vmx } from '../../vmx/vmx';
+import type { Exit } from '../exit';
 
 const qualification = (vmx: Vmx): number => vmx.vmread32(VMCS.EXIT_QUALIFICATION);
 const bit = (value: number, n: number): boolean => ((value >>> n) & 1) === 1;
