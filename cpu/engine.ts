@@ -6,19 +6,18 @@
  * So every event lands at the same instruction count whatever the block shapes, cache contents or tier.
  */
 import { codeBreakpoint, codeBreakpointsArmed } from './debug';
-import { CodeCache } from './code-cache';
-import type { PhysicalMemory } from '../memory/physical-memory';
+import type { CodeCache } from './code-cache';
+import { CodeFinder, GATE } from './code-finder';
+import { CodeSharing } from './code-sharing';
 import { Activity, Flag, UNWIND, Vector, type Cpu } from './cpu';
 import { decode } from './decoder/decode';
 import { Segment, type Insn } from './decoder/insn';
 import { deliverEvent } from './exceptions';
-import { EventType, type CpuEvent, type CpuProfile, type TimerQueue } from './interfaces';
-import { CPU_BLOCKS, CPU_BLOCK_SIZE, JUMP_CACHE, R, RECORDS, SEGMENT_STRIDE } from './layout';
-import { Access } from './mmu';
-import { Interpreter } from './stage/interpreter';
+import { EventType, type CpuEvent, type TimerQueue } from './interfaces';
+import { R, RECORDS, SEGMENT_STRIDE } from './layout';
+import type { Interpreter } from './stage/interpreter';
 import { mmxVector, sseVector } from './simd-state';
 import { MAX_BLOCK, Status } from './stage/record';
-import { jumpIndex } from './stage/stage';
 import { SYSTEM_INSTRUCTIONS } from './system/instructions';
 
 /** Why run() returned. */
@@ -36,38 +35,8 @@ export type RunStop =
 
 const TWO32 = 0x1_0000_0000;
 const LARGEST_BUDGET = 0x4000_0000;
-const MAX_INSTRUCTION = 15;
 /** DR6.BS: a single-step trap. */
 const DR6_BS = 0x4000;
-
-/** What the processors of one machine share: the compiled interpreter and the decoded code. */
-export class CodeSharing {
-  readonly engines: Engine[] = [];
-  readonly interpreter: Interpreter;
-  readonly code: CodeCache;
-
-  /** @param cpus how many processors (CPU_BLOCKs) will ever use it. */
-  constructor(memory: PhysicalMemory, profile: CpuProfile, cpus = MAX_CPUS) {
-    const of = (cpu: number): Engine => this.engines[(cpu - CPU_BLOCKS) / CPU_BLOCK_SIZE];
-    this.interpreter = new Interpreter(memory.memory, {
-      translate: (cpu, record, low, high, flags) => of(cpu).slowAccess(record, low, high, flags),
-      system: (cpu, record) => of(cpu).system(record),
-      divide: (cpu, divisor, signed) => of(cpu).divide(divisor, signed !== 0),
-    });
-    this.code = new CodeCache(
-      memory,
-      this.interpreter,
-      (op) => SYSTEM_INSTRUCTIONS[op]?.endsBlock,
-      (name) => profile.has(name),
-      cpus,
-    );
-    this.code.onFrameBecameCode = (host) => this.engines.forEach((e) => e.cpu.mmu.frameBecameCode(host));
-    this.code.onFlush = () => this.engines.forEach((e) => e.cpu.mmu.clearJumpCache());
-  }
-}
-
-/** Room for the blocks of layout.ts below the records. */
-const MAX_CPUS = 16;
 
 export class Engine {
   readonly interpreter: Interpreter;
@@ -86,11 +55,8 @@ export class Engine {
   private savedRipLow = 0;
   private savedRipHigh = 0;
   private readonly state: number;
-  /** Small translation cache for instruction fetches: linear page, context, host page. */
-  private readonly fetchTags = new Float64Array(1024);
-  private readonly fetchHosts = new Float64Array(1024);
+  private readonly finder: CodeFinder;
   slowSteps = 0;
-  lookups = 0;
 
   constructor(
     readonly cpu: Cpu,
@@ -102,10 +68,9 @@ export class Engine {
     this.interpreter = sharing.interpreter;
     this.code = sharing.code;
     this.gates = sharing.code.gates;
+    this.finder = new CodeFinder(cpu, this.code, this.gates);
     cpu.mmu.mayWriteQuietly = (physical, bytes) => this.code.untouched(physical, bytes);
     cpu.mmu.faultOfNonCanonical = () => this.vectorOfNonCanonical();
-    cpu.mmu.onFetchFlush = () => this.fetchTags.fill(-1);
-    this.fetchTags.fill(-1);
     cpu.indexInBlock = () => (this.currentRecord !== 0 && !this.materialized ? this.code.indexInBlock(this.currentRecord) : 0);
     cpu.materialize = () => this.materialize();
     cpu.dematerialize = () => this.dematerialize();
@@ -176,7 +141,7 @@ export class Engine {
     const cpu = this.cpu;
     const i32 = cpu.i32;
     const budgetWord = this.state + R.BUDGET / 4;
-    let record = this.lookup();
+    let record = this.finder.lookup();
     if (record <= 0) return record === 0 ? this.afterUnwind() : this.gateOrStep(record);
     const wasGuest = cpu.guestMode;
     cpu.budgetGiven = budget;
@@ -185,11 +150,11 @@ export class Engine {
       const status = this.interpreter.run(cpu.base, record);
       if (status === Status.Link || status === Status.Lookup) {
         const from = status === Status.Link ? cpu.u32[this.state + R.EXIT_RECORD / 4] : 0;
-        record = this.lookup();
+        record = this.finder.lookup();
         if (record > 0) {
           if (from !== 0) {
             if (this.linkable(from, record)) this.code.link(from, record);
-          } else if (this.samePage) this.code.forward(cpu.u32[this.state + R.EXIT_RECORD / 4], record);
+          } else if (this.finder.samePage) this.code.forward(cpu.u32[this.state + R.EXIT_RECORD / 4], record);
           continue;
         }
         this.settle(wasGuest);
@@ -255,141 +220,14 @@ export class Engine {
   }
 
   private linkable(from: number, to: number): boolean {
-    return (from & 0x1f) === 0 && to >= RECORDS && this.samePage && this.code.targetOffset(from) >= 0 && this.code.targetOffset(from) < 4096;
-  }
-
-  // ---- finding code ----
-
-  /** The last lookup stayed in the page it came from and found a cached block. */
-  private samePage = false;
-  private static readonly GATE = -1;
-  private static readonly STEP = -2;
-
-  /** Record of the code at R.RIP; 0 when the fetch faulted (cpu.fault), GATE, or STEP when it must be single-stepped. */
-  private lookup(): number {
-    const cpu = this.cpu;
-    this.lookups++;
-    const host = this.locate();
-    if (host <= 0) return host;
-    const u32 = cpu.u32;
-    const s = this.state;
-    const low = u32[s + R.PAGE_BASE / 4] | (host & 0xfff) | 0;
-    const high = u32[s + R.PAGE_BASE / 4 + 1];
-    let record = this.code.find(host, cpu.codeSize);
-    if (record === 0) {
-      this.samePage = false;
-      record = this.crossingRecord(low, high, host);
-      if (record <= 0) return record;
-    }
-    const entry = (cpu.base + JUMP_CACHE + jumpIndex(low) * 16) >>> 2;
-    u32[entry] = (low ^ u32[s + R.JUMP_KEY / 4]) >>> 0;
-    u32[entry + 1] = (high ^ u32[s + R.JUMP_KEY / 4 + 1]) >>> 0;
-    u32[entry + 2] = record;
-    cpu.mmu.noteCodePage(low, high);
-    return record;
-  }
-
-  /** Host address of the code at R.RIP, 0 when the fetch faulted (cpu.fault), GATE, or STEP for code outside RAM. Sets PAGE_BASE. */
-  private locate(): number {
-    const cpu = this.cpu;
-    const u32 = cpu.u32;
-    const s = this.state;
-    let low = (u32[s + R.RIP / 4] + u32[s + R.CODE_BASE / 4]) | 0;
-    let high = u32[s + R.RIP / 4 + 1];
-    if (cpu.codeSize !== 64) {
-      high = 0;
-      if (u32[s + R.RIP / 4] > cpu.segmentLimit(Segment.CS)) return this.fetchFault();
-    } else if ((high << 16) >> 16 !== (high | 0)) return this.fetchFault();
-    else low = u32[s + R.RIP / 4] | 0;
-    let host: number;
-    try {
-      host = this.fetchHost(low, high);
-    } catch (e) {
-      if (e !== UNWIND) throw e;
-      return 0;
-    }
-    const previousPage = u32[s + R.PAGE_BASE / 4];
-    this.samePage = previousPage === (low & ~0xfff) >>> 0 && u32[s + R.PAGE_BASE / 4 + 1] === high >>> 0;
-    u32[s + R.PAGE_BASE / 4] = low & ~0xfff;
-    u32[s + R.PAGE_BASE / 4 + 1] = high;
-    if (host === 0) return Engine.STEP;
-    if (this.gates.size > 0 && !cpu.guestMode && this.gates.has(cpu.memory.physical(host))) return Engine.GATE;
-    return host;
-  }
-
-  /** RIP beyond the limit of CS, or not canonical: #GP(0). */
-  private fetchFault(): 0 {
-    this.cpu.fault = { vector: Vector.GP, type: EventType.HardwareException, errorCode: 0, payload: 0n, length: 0 };
-    return 0;
-  }
-
-  /** Host address of code, 0 outside RAM. Raises page faults. */
-  private fetchHost(low: number, high: number): number {
-    const cpu = this.cpu;
-    const context = cpu.get32(R.CONTEXT);
-    // 36 bits of page number and 12 of context are exact in a double.
-    const tag = ((high & 0xffff) * 0x10_0000 + (low >>> 12)) * 4096 + context;
-    const slot = (low >>> 12) & 1023;
-    if (this.fetchTags[slot] === tag) return this.fetchHosts[slot] + (low & 0xfff);
-    const host = cpu.memory.host(cpu.mmu.translate(low, high, Access.Fetch));
-    if (host !== 0) {
-      this.fetchTags[slot] = tag;
-      this.fetchHosts[slot] = (host & ~0xfff) >>> 0;
-    }
-    return host;
-  }
-
-  private crossingRecord(low: number, high: number, host: number): number {
-    const cpu = this.cpu;
-    let insn: Insn;
-    let second: number;
-    try {
-      const nextLow = ((low & ~0xfff) + 0x1000) | 0;
-      second = this.fetchHost(nextLow, nextLow === 0 && cpu.codeSize === 64 ? high + 1 : high);
-      if (second === 0) return Engine.STEP;
-      insn = this.decodeBytes(host, second);
-    } catch (e) {
-      if (e !== UNWIND) throw e;
-      return 0;
-    }
-    return this.code.crossing(insn, host, second, cpu.codeSize);
-  }
-
-  private decodeBytes(host: number, second: number): Insn {
-    const bytes = new Uint8Array(2 * MAX_INSTRUCTION);
-    const first = Math.min(MAX_INSTRUCTION, 4096 - (host & 0xfff));
-    for (let i = 0; i < first; i++) bytes[i] = this.cpu.u8[host + i];
-    for (let i = first; i < MAX_INSTRUCTION + 1; i++) bytes[i] = this.cpu.u8[second + i - first];
-    return decode(bytes, 0, MAX_INSTRUCTION + 1, this.cpu.codeSize)!;
+    return (from & 0x1f) === 0 && to >= RECORDS && this.finder.samePage && this.code.targetOffset(from) >= 0 && this.code.targetOffset(from) < 4096;
   }
 
   private gateOrStep(code: number): RunStop | undefined {
-    return code === Engine.GATE ? 'gate' : this.step();
+    return code === GATE ? 'gate' : this.step();
   }
 
   // ---- single steps ----
-
-  /** Fetches and decodes the instruction at R.RIP without the code cache (from devices too). Throws UNWIND on a fetch fault. */
-  fetch(): Insn {
-    const cpu = this.cpu;
-    const bytes = new Uint8Array(MAX_INSTRUCTION + 1);
-    const linear = BigInt.asUintN(cpu.codeSize === 64 ? 64 : 32, cpu.rip + cpu.get64(R.CODE_BASE));
-    let low = Number(linear & 0xffff_ffffn) | 0;
-    let high = Number(linear >> 32n) | 0;
-    let physical = cpu.mmu.translate(low, high, Access.Fetch);
-    for (let n = 0; n < MAX_INSTRUCTION + 1; n++) {
-      bytes[n] = cpu.memory.read8(physical);
-      physical++;
-      low = (low + 1) | 0;
-      if ((low & 0xfff) === 0 && n < MAX_INSTRUCTION) {
-        const known = decode(bytes, 0, n + 1, cpu.codeSize);
-        if (known !== undefined) return known;
-        if (low === 0 && cpu.codeSize === 64) high++;
-        physical = cpu.mmu.translate(low, high, Access.Fetch);
-      }
-    }
-    return decode(bytes, 0, MAX_INSTRUCTION + 1, cpu.codeSize)!;
-  }
 
   /** Executes exactly one instruction, which may touch devices, change code and cross pages. */
   step(): RunStop | undefined {
@@ -404,15 +242,15 @@ export class Engine {
         return undefined;
       }
     }
-    const host = this.locate();
+    const host = this.finder.locate();
     if (host === 0) return this.afterUnwind();
-    if (host === Engine.GATE) return 'gate';
+    if (host === GATE) return 'gate';
     let insn: Insn | undefined;
     // Usually the instruction lies in one page of RAM.
     if (host > 0) insn = decode(cpu.u8, host, ((host & ~0xfff) >>> 0) + 0x1000, cpu.codeSize);
     if (insn === undefined) {
       try {
-        insn = this.fetch();
+        insn = this.finder.fetch();
       } catch (e) {
         if (e !== UNWIND) throw e;
         return this.afterUnwind();
@@ -606,7 +444,7 @@ export class Engine {
     const cpu = this.cpu;
     const record = this.currentRecord;
     if (record === 0) return Vector.GP;
-    const host = this.fetchHost(cpu.u32[this.state + R.PAGE_BASE / 4] | 0, cpu.u32[this.state + R.PAGE_BASE / 4 + 1] | 0);
+    const host = this.finder.fetchHost(cpu.u32[this.state + R.PAGE_BASE / 4] | 0, cpu.u32[this.state + R.PAGE_BASE / 4 + 1] | 0);
     const start = this.code.startOffset(record);
     const insn = decode(cpu.u8, host + start, host + 4096, cpu.codeSize);
     if (insn === undefined) return Vector.GP;

@@ -1,6 +1,7 @@
 /** The physical machine: one processor, RAM, a bus with devices. It runs any image bare, and is what a hypervisor runs on. */
 import { Cpu, type CpuObserver } from '../cpu/cpu';
-import { CodeSharing, Engine, type RunStop } from '../cpu/engine';
+import { CodeSharing } from '../cpu/code-sharing';
+import { Engine, type RunStop } from '../cpu/engine';
 import type { CpuProfile, InterruptController } from '../cpu/interfaces';
 import { resetSystemRegisters, writeMsr } from '../cpu/system/msr';
 import { PortBus, Scheduler, type MmioDevice } from '../devices/bus';

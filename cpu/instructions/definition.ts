@@ -1,4 +1,5 @@
-import type { OperandSize, Stage } from '../stage/stage';
+import type { Stage } from '../stage/stage';
+import type { OperandSize } from '../stage/staging';
 import type { FlagKindName } from '../flags';
 
 /** One instruction: what it computes, and for which operand sizes and forms a handler is made. */

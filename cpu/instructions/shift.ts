@@ -1,5 +1,6 @@
 import { ALL_SIZES, WIDE_SIZES, type Definition } from './definition';
-import type { OperandSize, Stage } from '../stage/stage';
+import type { Stage } from '../stage/stage';
+import type { OperandSize } from '../stage/staging';
 import { and, c32, c64, eq, ne, or, remu, rotl, rotr, sar, select, shl, shr, sub, wrap, xor, zext, type Value } from '../stage/wasm';
 
 /**

@@ -4,11 +4,14 @@
  */
 import { JUMP_CACHE, R, S, T, TLB, TLB_BITS, TLB_ENTRY, TLB_VICTIM } from '../layout';
 import { FlagKind } from '../flags';
-import { SlowFlag } from '../mmu';
+import { SlowFlag } from '../slow-path';
 import type { Definition } from '../instructions/definition';
 import { DEFINITIONS } from '../instructions/definitions';
 import { MAX_BLOCK, Rec, Status } from './record';
-import { Stage, buildArithmetic, jumpSlot, type SharedFunctions, type Specialisation } from './stage';
+import { buildArithmetic } from './arithmetic-flags';
+import { jumpSlot } from './jump-hash';
+import { Stage } from './stage';
+import type { SharedFunctions, Specialisation } from './staging';
 import {
   I32,
   I64,

@@ -1,0 +1,45 @@
+/** What the processors of one machine have together. */
+import type { PhysicalMemory } from '../memory/physical-memory';
+import { CodeCache } from './code-cache';
+import type { Cpu } from './cpu';
+import type { CpuProfile } from './interfaces';
+import { CPU_BLOCKS, CPU_BLOCK_SIZE } from './layout';
+import { Interpreter } from './stage/interpreter';
+import { SYSTEM_INSTRUCTIONS } from './system/instructions';
+
+/** Room for the blocks of layout.ts below the records. */
+const MAX_CPUS = 16;
+
+/** What compiled code calls, in the engine of the processor that runs it. */
+export interface CompiledCodeHost {
+  readonly cpu: Cpu;
+  slowAccess(record: number, low: number, high: number, flags: number): number;
+  system(record: number): number;
+  divide(divisor: bigint, signed: boolean): number;
+}
+
+/** The compiled interpreter and the decoded code. */
+export class CodeSharing {
+  readonly engines: CompiledCodeHost[] = [];
+  readonly interpreter: Interpreter;
+  readonly code: CodeCache;
+
+  /** @param cpus how many processors (CPU_BLOCKs) will ever use it. */
+  constructor(memory: PhysicalMemory, profile: CpuProfile, cpus = MAX_CPUS) {
+    const of = (cpu: number): CompiledCodeHost => this.engines[(cpu - CPU_BLOCKS) / CPU_BLOCK_SIZE];
+    this.interpreter = new Interpreter(memory.memory, {
+      translate: (cpu, record, low, high, flags) => of(cpu).slowAccess(record, low, high, flags),
+      system: (cpu, record) => of(cpu).system(record),
+      divide: (cpu, divisor, signed) => of(cpu).divide(divisor, signed !== 0),
+    });
+    this.code = new CodeCache(
+      memory,
+      this.interpreter,
+      (op) => SYSTEM_INSTRUCTIONS[op]?.endsBlock,
+      (name) => profile.has(name),
+      cpus,
+    );
+    this.code.onFrameBecameCode = (host) => this.engines.forEach((e) => e.cpu.mmu.frameBecameCode(host));
+    this.code.onFlush = () => this.engines.forEach((e) => e.cpu.mmu.clearJumpCache());
+  }
+}

@@ -1,0 +1,232 @@
+/** Linear to physical: page walks in both dimensions. SDM "Paging". Physical addresses are JS numbers below 2^52. */
+import type { Cpu } from './cpu';
+import { NestedAccess } from './interfaces';
+import { R } from './layout';
+import { Cr0, Cr4, Efer, Flag, Vector } from './registers';
+import { TranslationCache } from './translation-cache';
+
+/** What an access does; Supervisor marks implicit supervisor accesses (descriptor tables, TSS, event delivery). */
+export const Access = { Read: 1, Write: 2, Fetch: 4, Supervisor: 8 } as const;
+
+const TWO32 = 0x1_0000_0000;
+/** 51:12 of the upper half of an entry, before MAXPHYADDR narrows it. */
+const HIGH_ADDRESS = 0x000f_ffff;
+/** Page-fault error code bits. */
+const Pf = { Present: 1, Write: 2, User: 4, Reserved: 8, Fetch: 16 } as const;
+/** Paging-structure entry bits (low half). */
+const Pte = { P: 1, W: 2, U: 4, A: 0x20, D: 0x40, PS: 0x80, G: 0x100 } as const;
+
+export abstract class PageWalker extends TranslationCache {
+  /** Walks so far: statistics. */
+  walks = 0;
+
+  /** Guest-physical address of the entry used at each level of the last walk. */
+  private readonly tableAddress = [0, 0, 0, 0, 0];
+  // Result of the last walk.
+  private page = 0;
+  protected userPage = false;
+  protected writablePage = false;
+  private executablePage = false;
+  protected dirty = false;
+  protected large = false;
+  protected nestedPermissions = 7;
+  private readonly reservedHigh: number;
+
+  constructor(cpu: Cpu) {
+    super(cpu);
+    this.reservedHigh = (HIGH_ADDRESS & ~(2 ** (cpu.profile.physicalAddressWidth - 32) - 1)) >>> 0;
+  }
+
+  /** Reads a guest-physical quadword through the nested translation, as PDPTE loads do. */
+  readPhysical64(physical: number): bigint {
+    const nested = this.cpu.nested;
+    // No linear address is being translated: an EPT violation must say so.
+    if (nested === undefined || !nested.active) return this.memory.read64(physical);
+    return this.memory.read64(this.orUnwind(nested.translate(physical, NestedAccess.Read | NestedAccess.Table, 0n)));
+  }
+
+  private orUnwind(physical: number): number {
+    return physical >= 0 ? physical : this.cpu.unwind();
+  }
+
+  private nestedTable(gpa: number, access: number, linear: bigint): number {
+    const nested = this.cpu.nested;
+    if (nested === undefined || !nested.active) return gpa;
+    return this.orUnwind(nested.translate(gpa, access | NestedAccess.Table | NestedAccess.LinearValid, linear));
+  }
+
+  private pageFault(code: number, low: number, high: number): never {
+    return this.cpu.raise(Vector.PF, code, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0));
+  }
+
+  /**
+   * Physical address (after both dimensions) of a linear address for `access`; raises #PF or exits. Sets accessed and dirty bits.
+   * Both halves are 32-bit numbers of either sign.
+   */
+  translate(low: number, high: number, access: number): number {
+    return this.orUnwind(this.translateOrExit(low, high, access));
+  }
+
+  /** The same, but -1 where the final access made a VM exit: device accesses of a VM are frequent, and exceptions dear. */
+  protected translateOrExit(low: number, high: number, access: number): number {
+    const cpu = this.cpu;
+    const cr0 = cpu.cr0;
+    this.walks++;
+    if ((cr0 & Cr0.PG) === 0) {
+      this.page = (low & ~0xfff) >>> 0;
+      this.userPage = false;
+      this.writablePage = this.executablePage = this.dirty = true;
+      this.large = false;
+    } else this.walk(low | 0, high | 0, access, cr0);
+    const nested = cpu.nested;
+    if (nested !== undefined && nested.active) {
+      const kind = access & Access.Fetch ? NestedAccess.Fetch : access & Access.Write ? NestedAccess.Write : NestedAccess.Read;
+      const information =
+        NestedAccess.LinearValid |
+        (this.userPage ? NestedAccess.GuestUser : 0) |
+        (this.writablePage ? NestedAccess.GuestWritable : 0) |
+        (this.executablePage ? NestedAccess.GuestExecutable : 0);
+      const linear = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+      const gpa = this.page + (low & 0xfff);
+      const physical = nested.translate(gpa, kind | information, linear);
+      this.nestedPermissions = nested.permissions;
+      return physical;
+    }
+    this.nestedPermissions = 7;
+    return this.page + (low & 0xfff);
+  }
+
+  private walk(low: number, high: number, access: number, cr0: number): void {
+    const cpu = this.cpu;
+    const cr4 = cpu.cr4;
+    const efer = cpu.efer;
+    const long = (efer & Efer.LMA) !== 0;
+    const pae = (cr4 & Cr4.PAE) !== 0;
+    const nxe = pae && (efer & Efer.NXE) !== 0;
+    const user = cpu.get32(R.CPL) === 3 && (access & Access.Supervisor) === 0;
+    const smep = (cr4 & Cr4.SMEP) !== 0;
+    const write = (access & Access.Write) !== 0;
+    const fetch = (access & Access.Fetch) !== 0;
+    const code = (write ? Pf.Write : 0) | (user ? Pf.User : 0) | (fetch && (nxe || smep) ? Pf.Fetch : 0);
+    const nested = cpu.nested !== undefined && cpu.nested.active;
+    const linear = nested ? (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0) : 0n;
+    const memory = this.memory;
+    const u32 = memory.u32;
+
+    let writable = true;
+    let userAll = true;
+    let noExecute = false;
+    let table: number;
+    let level: number;
+    let entryBytes = 8;
+    if (long) {
+      level = 4;
+      table = (cpu.get32(R.CR3) & ~0xfff) >>> 0;
+      table += (cpu.get32(R.CR3 + 4) & HIGH_ADDRESS) * TWO32;
+    } else if (pae) {
+      const pdpte = R.PDPTE0 + (low >>> 30) * 8;
+      const entry = cpu.get32(pdpte);
+      if ((entry & Pte.P) === 0) this.pageFault(code, low, 0);
+      level = 2;
+      table = ((entry & ~0xfff) >>> 0) + (cpu.get32(pdpte + 4) & HIGH_ADDRESS) * TWO32;
+    } else {
+      level = 2;
+      entryBytes = 4;
+      table = (cpu.get32(R.CR3) & ~0xfff) >>> 0;
+    }
+    // Host addresses of the entries used, so that accessed bits are set only once the access is known to be allowed.
+    let used0 = 0,
+      used1 = 0,
+      used2 = 0,
+      used3 = 0;
+    let entryLow = 0;
+    let entryHigh = 0;
+    for (;;) {
+      let index: number;
+      if (entryBytes === 4) index = level === 2 ? low >>> 22 : (low >>> 12) & 0x3ff;
+      else if (level === 4) index = (high >>> 7) & 0x1ff;
+      else if (level === 3) index = ((high & 0x7f) << 2) | (low >>> 30);
+      else index = (low >>> (level === 2 ? 21 : 12)) & 0x1ff;
+      let physical = table + index * entryBytes;
+      this.tableAddress[level] = physical;
+      if (nested) physical = this.nestedTable(physical, NestedAccess.Read, linear);
+      const host = memory.host(physical);
+      if (host === 0) {
+        // Tables outside RAM read as the bus answers; there is nothing to set bits in.
+        entryLow = memory.read32(physical) | 0;
+        entryHigh = entryBytes === 8 ? memory.read32(physical + 4) | 0 : 0;
+      } else {
+        entryLow = u32[host >>> 2] | 0;
+        entryHigh = entryBytes === 8 ? u32[(host >>> 2) + 1] | 0 : 0;
+      }
+      if (level === 4) used3 = host;
+      else if (level === 3) used2 = host;
+      else if (level === 2) used1 = host;
+      else used0 = host;
+      if ((entryLow & Pte.P) === 0) this.pageFault(code, low, long ? high : 0);
+      const leaf = level === 1 || ((entryLow & Pte.PS) !== 0 && level <= 3 && (entryBytes === 8 || (cr4 & Cr4.PSE) !== 0));
+      if (this.reserved(entryLow, entryHigh, level, leaf, entryBytes, nxe, long)) this.pageFault(code | Pf.Present | Pf.Reserved, low, long ? high : 0);
+      if ((entryLow & Pte.W) === 0) writable = false;
+      if ((entryLow & Pte.U) === 0) userAll = false;
+      if (entryHigh < 0) noExecute = true;
+      if (leaf) break;
+      table = ((entryLow & ~0xfff) >>> 0) + (entryHigh & HIGH_ADDRESS) * TWO32;
+      level--;
+    }
+
+    // Permissions: SDM "Determination of Access Rights".
+    const ac = (cpu.get32(R.RFLAGS_SYSTEM) & Flag.AC) !== 0 && (access & Access.Supervisor) === 0;
+    let refused: boolean;
+    if (user) refused = !userAll || (write && !writable) || (fetch && noExecute);
+    else if (fetch) refused = noExecute || (userAll && smep);
+    else refused = (userAll && (cr4 & Cr4.SMAP) !== 0 && !ac) || (write && !writable && (cr0 & Cr0.WP) !== 0);
+    if (refused) this.pageFault(code | Pf.Present, low, long ? high : 0);
+
+    // Accessed and dirty bits.
+    if (used3 !== 0 && (u32[used3 >>> 2] & Pte.A) === 0) this.setBits(used3, this.tableAddress[4], Pte.A, nested, linear);
+    if (used2 !== 0 && level < 3 && (u32[used2 >>> 2] & Pte.A) === 0) this.setBits(used2, this.tableAddress[3], Pte.A, nested, linear);
+    if (used1 !== 0 && level < 2 && (u32[used1 >>> 2] & Pte.A) === 0) this.setBits(used1, this.tableAddress[2], Pte.A, nested, linear);
+    const leafHost = level === 1 ? used0 : level === 2 ? used1 : used2;
+    const bits = Pte.A | (write ? Pte.D : 0);
+    if (leafHost !== 0 && (entryLow & bits) !== bits) {
+      this.setBits(leafHost, this.tableAddress[level], bits, nested, linear);
+      entryLow |= bits;
+    }
+
+    if (level === 1) this.page = ((entryLow & ~0xfff) >>> 0) + (entryHigh & HIGH_ADDRESS) * TWO32;
+    else if (entryBytes === 4) this.page = ((entryLow & 0xffc0_0000) >>> 0) + ((entryLow >>> 13) & 0xff) * TWO32 + (low & 0x3f_f000);
+    else if (level === 2) this.page = ((entryLow & 0xffe0_0000) >>> 0) + (entryHigh & HIGH_ADDRESS) * TWO32 + (low & 0x1f_f000);
+    else this.page = ((entryLow & 0xc000_0000) >>> 0) + (entryHigh & HIGH_ADDRESS) * TWO32 + (low & 0x3fff_f000);
+    this.userPage = userAll;
+    this.writablePage = writable || (!user && (cr0 & Cr0.WP) === 0);
+    this.executablePage = !noExecute;
+    this.dirty = (entryLow & Pte.D) !== 0;
+    this.large = level > 1;
+  }
+
+  private setBits(host: number, gpa: number, bits: number, nested: boolean, linear: bigint): void {
+    const physical = this.memory.physical(host);
+    // With nested paging the table page must be writable in the second dimension too; the walk gave read access only.
+    if (nested) this.nestedTable(gpa, NestedAccess.Write, linear);
+    this.memory.aboutToWrite(physical, host, 4);
+    this.memory.u32[host >>> 2] |= bits;
+  }
+
+  private reserved(low: number, high: number, level: number, leaf: boolean, entryBytes: number, nxe: boolean, long: boolean): boolean {
+    if (entryBytes === 4) {
+      if (!leaf || level === 1) return false;
+      return (low & 0x0020_0000) !== 0 || ((low >>> 13) & 0xff & ~(this.reservedHigh ^ HIGH_ADDRESS)) !== 0;
+    }
+    if ((high & this.reservedHigh) !== 0) return true;
+    if (high < 0 && !nxe) return true;
+    if (!long && (high & 0x7ff0_0000) !== 0) return true;
+    if (level === 4 && (low & Pte.PS) !== 0) return true;
+    if (leaf && level === 2) return (low & 0x001f_e000) !== 0;
+    if (leaf && level === 3) return (low & 0x3fff_e000) !== 0;
+    return false;
+  }
+
+  protected canonicalHigh(high: number): boolean {
+    return this.cpu.codeSize !== 64 || (high << 16) >> 16 === (high | 0);
+  }
+}
