@@ -4,6 +4,8 @@ export type { Exit, ExitKind, ExitOf, Outcome, RawExit, StopReason } from './hyp
 export { ROUTES, withRoutes, type ExitHandler, type Routes } from './hypervisor/routes';
 export type { ExitRecord, Vcpu, VcpuObserver } from './hypervisor/vcpu';
 export type { ExitRow } from './hypervisor/statistics';
+export type { GuestState, GuestSurroundings } from './hypervisor/guest-state';
+export { readSnapshot, writeSnapshot, SnapshotFileError } from './debugger/snapshot/file';
 export { Machine, type MachineOptions } from './machine/machine';
 export { BootError } from './guests/boot/boot-error';
 export { planBoot } from './guests/boot/plan';

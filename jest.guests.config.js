@@ -3,6 +3,5 @@ module.exports = {
   ...require('./jest.config.js'),
   testPathIgnorePatterns: ['/node_modules/'],
   testMatch: ['<rootDir>/tests/guests-real/**/*.test.ts'],
-  maxWorkers: 1,
   testTimeout: 600000,
 };

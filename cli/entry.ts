@@ -9,7 +9,8 @@ function processIo(): Io {
   // Whoever reads our output may go away.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(EXIT_CODES['user-quit'].code);
-    throw error;
+    process.stderr.write(`vmexit: cannot write output: ${error.message}\n`);
+    process.exit(EXIT_CODES.usage.code);
   });
   return {
     stdin: process.stdin,

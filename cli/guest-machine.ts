@@ -1,5 +1,6 @@
 /** The guest behind the command line: what the user asked for, as a Guest; how it ended, as a RunOutcome. */
 import { parseProfile } from '../cpu/profiles/profile';
+import { PortConflict } from '../devices/bus';
 import { BootError } from '../guests/boot/boot-error';
 import { Guest, seededEntropy, type GuestStop } from '../hypervisor/guest';
 import type { RunOutcome } from './exit-codes';
@@ -8,11 +9,11 @@ import { UserError } from './user-error';
 
 /** Throws UserError for what cannot be run. */
 export function createGuestRunner(spec: GuestSpec): GuestRunner {
-  if (!spec.bare && spec.backend !== 'vmx') throw new UserError(`--backend ${spec.backend}: there is no such hypervisor backend yet; use --backend vmx`);
   const guest = build(spec);
   return {
     run: (maxInstructions) => toRunStop(guest.run(guest.time + maxInstructions), guest),
     sendSerial: (bytes) => guest.sendSerial(bytes),
+    listening: () => guest.listening,
     stats: () => ({ instructions: guest.instructions, ticks: guest.time, rows: guest.exitRows() }),
   };
 }
@@ -28,7 +29,7 @@ function build(spec: GuestSpec): Guest {
       modules: spec.modules,
       commandLine: spec.commandLine,
       memoryBytes: spec.memoryBytes,
-      backend: spec.bare ? 'bare' : 'vmx',
+      backend: spec.bare ? 'bare' : spec.backend,
       cpu: spec.cpu,
       kvmParavirt: spec.kvmParavirt,
       serialOutput: spec.serialOutput,
@@ -36,17 +37,22 @@ function build(spec: GuestSpec): Guest {
       rtcStart: spec.rtcStart,
       entropy: seededEntropy(spec.seed),
       frameSeed: spec.seed,
+      observer: spec.observer,
+      pause: spec.overdue,
     });
   } catch (error) {
     if (error instanceof BootError) throw new UserError(`${spec.imageName}: ${error.message}`);
+    if (error instanceof PortConflict) throw new UserError(`--device isa-debug-exit: ${error.message}`);
     throw error;
   }
 }
 
 function checkCpu(spec: GuestSpec): void {
   try {
-    const { vendor } = parseProfile(spec.cpu);
-    if (!spec.bare && vendor !== 'intel') throw new RangeError('the vmx backend needs an Intel processor; use --cpu intel, or --bare');
+    const profile = parseProfile(spec.cpu);
+    const extension = ['vmx', 'svm'].find((feature) => profile.has(feature));
+    if (!spec.bare && extension !== undefined)
+      throw new RangeError(`a VM has no ${extension} of its own; leave it out, or use --bare to give the image the physical machine`);
   } catch (error) {
     if (error instanceof RangeError) throw new UserError(`--cpu ${spec.cpu}: ${error.message}`);
     throw error;
@@ -56,10 +62,10 @@ function checkCpu(spec: GuestSpec): void {
 function toRunStop(stop: GuestStop, guest: Guest): RunStop {
   switch (stop.kind) {
     case 'limit':
-    case 'idle':
-      return { kind: stop.kind };
     case 'stopped':
-      return { kind: 'ended', outcome: { kind: 'internal', explanation: 'the machine stopped unexpectedly' } };
+      return { kind: 'limit' };
+    case 'idle':
+      return { kind: 'idle' };
     case 'ended':
       return { kind: 'ended', outcome: outcomeOf(stop, guest) };
   }

@@ -1,7 +1,9 @@
 /** The command line. */
 import { Command, CommanderError } from 'commander';
+import { version } from '../package.json';
 import { EXIT_CODES, exitCodeTable } from './exit-codes';
 import { createLogger } from './logger';
+import { statsCommand } from './stats-command';
 import { runCommand, type Io } from './run-command';
 import { checkRunOptions } from './run-options';
 import type { CreateRunner } from './runner';
@@ -19,9 +21,9 @@ function addRunCommand(program: Command, io: Io, createRunner: CreateRunner, fin
     .option('--module <file-and-arguments>', 'a boot module (PVH, multiboot); may be repeated', collect)
     .option('--append <text>', 'kernel command line')
     .option('--memory <size>', 'RAM of the guest, like 512M or 1G (default: 256M)')
-    .option('--backend <name>', 'virtualization extension that the hypervisor uses: vmx (default)')
+    .option('--backend <name>', 'virtualization extension that the hypervisor uses: vmx (default) or svm')
     .option('--bare', 'no hypervisor: the image runs on the physical machine, in root mode')
-    .option('--cpu <model>', 'CPU that the guest sees, like intel or intel-vmx,-pcid (default: intel)')
+    .option('--cpu <model>', 'CPU that the guest sees, like intel or intel-vmx,-pcid (default: intel; amd with --backend svm)')
     .option('--kvm', "show the guest KVM's CPUID leaves and paravirtual clock (default: no hypervisor is to be seen)")
     .option('--device <device>', 'isa-debug-exit[,iobase=0xf4]', collect)
     .option('--serial <target>', 'where the serial port goes: stdio (default), none, file:PATH, unix:PATH')
@@ -32,6 +34,8 @@ function addRunCommand(program: Command, io: Io, createRunner: CreateRunner, fin
     .option('--seed <n>', 'placement of guest memory on the host, and random numbers (default: 0)')
     .option('--rtc <time>', 'what the clock shows at the start: a date, @SECONDS, or now (default: 2026-01-01)')
     .option('--type <file>', 'type for the user: lines of "expected text -> bytes\\n"')
+    .option('--trace <file>', 'write every VM exit to a file: .ndjson, .json (ui.perfetto.dev), .txt (as trace-cmd), .parquet')
+    .option('--trace-format <format>', 'ndjson, perfetto, kvm or parquet, whatever the file is called')
     .option('--format <format>', 'auto (default), flat32 or flat64')
     .option('--log-level <level>', 'silent, error, warn (default), info, debug')
     .addHelpText('after', () => `\nOn a terminal:\n${KEY_HELP.map((line) => `  ${line}`).join('\n')}\n\n${exitCodeTable()}`)
@@ -41,16 +45,34 @@ function addRunCommand(program: Command, io: Io, createRunner: CreateRunner, fin
     });
 }
 
+function addStatsCommand(program: Command, io: Io): void {
+  program
+    .command('stats')
+    .description('sum up a trace that run --trace FILE.ndjson wrote: counts, instructions between exits, hottest addresses')
+    .argument('<trace>', 'the trace file')
+    .option('--symbols <file>', "the guest kernel's System.map (or /proc/kallsyms), to name addresses")
+    .option('--top <n>', 'how many addresses to name', '10')
+    .option('--json', 'print one JSON object')
+    .action(async (trace: string, raw: { symbols?: string; top: string; json?: boolean }) => {
+      const top = Number(raw.top);
+      if (!Number.isInteger(top) || top < 1) throw new UserError(`--top ${raw.top}: not a positive whole number`);
+      await statsCommand({ trace, symbols: raw.symbols, top, json: raw.json === true }, (text) => void io.stdout.write(text));
+    });
+}
+
 export function createProgram(io: Io, createRunner: CreateRunner, finish: (code: number) => void): Command {
   const program = new Command('vmexit')
     .description('A hardware-assisted hypervisor, and the x86-64 machine with VT-x under it')
+    .version(version, '--version', 'print the version')
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       writeErr: (text) => void io.stderr.write(text),
-      outputError: (text, write) => write(text.replace(/^error: /, 'vmexit: ')),
+      outputError: (text, write) =>
+        write(text.replace(/^error: /, 'vmexit: ').replace(/(unknown command .*)\n$/, '$1; there are run and stats: see vmexit --help\n')),
     });
   addRunCommand(program, io, createRunner, finish);
+  addStatsCommand(program, io);
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }

@@ -9,6 +9,7 @@ import type { CreateRunner, GuestRunner, GuestSpec } from './runner';
 import { BufferedOutput, fileSerial, unixSerial, type SerialPort } from './serial-port';
 import { renderStats } from './stats-table';
 import { KEY_HELP, TerminalKeys } from './terminal-keys';
+import { openTraceFile } from './trace-file';
 import { parseTypeScript, Typist } from './type-script';
 import { fileError, UserError } from './user-error';
 
@@ -23,7 +24,8 @@ export interface Io {
   readonly onInterrupt: (stop: () => void) => () => void;
 }
 
-const DEFAULT_CPU = 'intel';
+/** A VM's processor is of the vendor whose extension runs it, unless the user wants another. */
+const DEFAULT_CPU = { vmx: 'intel', svm: 'amd' } as const;
 const NEWLINE = 0x0a;
 /** Of the console text in --json. */
 const JSON_CONSOLE_LIMIT = 16 << 20;
@@ -137,6 +139,10 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
 
   if (options.kvm && options.bare) throw new UserError('--kvm with --bare: a bare machine has no hypervisor to show; leave one of them out');
 
+  if (options.trace !== undefined && options.bare) throw new UserError('--trace with --bare: a bare machine has no VM exits to trace; leave one of them out');
+  if (options.traceFormat !== undefined && options.trace === undefined) throw new UserError('--trace-format: give --trace FILE too');
+  const trace = options.trace === undefined ? undefined : openTraceFile(options.trace, options.traceFormat);
+
   const early: Uint8Array[] = [];
   let deliver: (bytes: Uint8Array) => void = (bytes) => void early.push(bytes);
   const console = await openConsole(options, io, (bytes) => deliver(bytes));
@@ -154,21 +160,24 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
       memoryBytes: options.memory,
       bare: options.bare,
       backend: options.backend,
-      cpu: options.cpu ?? DEFAULT_CPU,
+      cpu: options.cpu ?? DEFAULT_CPU[options.bare ? 'vmx' : options.backend],
       kvmParavirt: options.kvm,
       debugExit: options.device[0]?.iobase,
       rtcStart: options.rtc,
       seed: options.seed,
+      observer: trace?.observer,
+      overdue: () => loop.overdue,
       serialOutput: (byte) => {
         console.output(byte);
         typist.output(byte);
       },
     };
-    const runner = createRunner(spec);
+    const runner: GuestRunner = createRunner(spec);
     log.info({ image: options.image, memory: options.memory, bare: options.bare, cpu: spec.cpu }, 'machine built');
     const paced = options.serial.kind === 'stdio' && io.stdin.isTTY === true;
     const { maxInstructions, timeout } = options;
-    const loop = new RunLoop(runner, { maxInstructions, timeout, paced, now: io.now, flush: () => console.flush() });
+    const patient = options.serial.kind === 'stdio' && io.stdin.isTTY !== true;
+    const loop: RunLoop = new RunLoop(runner, { maxInstructions, timeout, paced, patient, now: io.now, flush: () => console.flush() });
     deliver = (bytes) => loop.input(bytes);
     early.forEach(deliver);
     takeBack = io.onInterrupt(() => loop.stop('interrupted'));
@@ -190,5 +199,6 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
     disconnect();
     takeBack();
     console.close();
+    await trace?.close();
   }
 }

@@ -9,15 +9,25 @@ export interface RunLoopOptions {
   readonly timeout?: number;
   /** Idle virtual time takes as long as it says: for people at a terminal. */
   readonly paced: boolean;
+  /** Input waits until the guest has switched on receive interrupts. */
+  readonly patient?: boolean;
   /** Milliseconds of the wall clock. */
   readonly now: () => number;
   /** Called after each slice. */
   readonly flush: () => void;
 }
 
-/** Virtual time between two looks at the outside: short where somebody waits for an echo. */
-const SLICE = 20_000_000;
-const PACED_SLICE = 4_000_000;
+/** Virtual time between two looks at the outside, in ticks: as long as the wall clock allows, and short where somebody waits for an echo. */
+const LONGEST_SLICE = 20_000_000;
+const LONGEST_PACED_SLICE = 4_000_000;
+const SHORTEST_SLICE = 1_000;
+const FIRST_SLICE = 500_000;
+/** Milliseconds that a slice should take. */
+const SLICE_TIME = 50;
+/** How much a slice may grow over the one before. */
+const SLICE_GROWTH = 4;
+/** Input from a pipe waits this long, in ticks, for a guest that listens. */
+const PATIENCE = 10e9;
 const TICKS_PER_MILLISECOND = 1e6;
 /** Longer sleeps would overflow a Node timer. */
 const LONGEST_SLEEP = 60_000;
@@ -26,6 +36,10 @@ export class RunLoop {
   private quit: RunOutcome | undefined;
   private wake: () => void = () => {};
   private readonly inbox: Uint8Array[] = [];
+  /** Ticks of the next slice, before the limits. */
+  private slice = FIRST_SLICE;
+  /** The guest listened at the end of the slice before. */
+  private listened = false;
   /** Somebody may still send input. */
   inputOpen = false;
 
@@ -58,25 +72,51 @@ export class RunLoop {
       if (this.quit) return this.quit;
       if (now() >= deadline) return { kind: 'timeout', explanation: `${timeout} seconds are over` };
       if (remaining <= 0) return { kind: 'instruction-limit', explanation: `${maxInstructions} instructions have run` };
-      for (const bytes of this.inbox.splice(0)) this.runner.sendSerial(bytes);
-      const slice = Math.min(paced ? PACED_SLICE : SLICE, remaining);
       const before = this.runner.stats();
-      const stop = this.runner.run(slice);
+      this.deliverInput(before.ticks);
+      const started = now();
+      this.sliceEnd = started + 2 * SLICE_TIME;
+      const stop = this.runner.run(Math.min(this.slice, paced ? LONGEST_PACED_SLICE : LONGEST_SLICE, remaining));
+      this.adapt(now() - started);
       flush();
       if (stop.kind === 'ended') return stop.outcome;
       const left = deadline - now();
       if (stop.kind === 'idle') {
-        if (this.inbox.length > 0) continue;
+        if (this.inbox.length > 0) {
+          for (const bytes of this.inbox.splice(0)) this.runner.sendSerial(bytes);
+          continue;
+        }
         if (!this.inputOpen) return { kind: 'halted', explanation: EXIT_CODES.halted.meaning };
         await this.sleep(Math.min(left, LONGEST_SLEEP));
         continue;
       }
-      remaining -= slice;
       const after = this.runner.stats();
+      remaining -= after.ticks - before.ticks;
       const idle = after.ticks - before.ticks - (after.instructions - before.instructions);
       if (paced && idle > TICKS_PER_MILLISECOND) await this.sleep(Math.min(idle / TICKS_PER_MILLISECOND, left));
       else await new Promise(setImmediate);
     }
+  }
+
+  private sliceEnd = Infinity;
+
+  /** The slice has taken twice its time: a guest may do much without virtual time going on. */
+  get overdue(): boolean {
+    return this.quit !== undefined || this.options.now() >= this.sliceEnd;
+  }
+
+  private adapt(milliseconds: number): void {
+    const scale = Math.min(SLICE_GROWTH, SLICE_TIME / Math.max(milliseconds, 1));
+    this.slice = Math.max(SHORTEST_SLICE, Math.min(LONGEST_SLICE, Math.round(this.slice * scale)));
+  }
+
+  /** What a person types goes in at once. A pipe brings everything at the start, when a kernel's driver would still throw it away. */
+  private deliverInput(ticks: number): void {
+    const { runner, options } = this;
+    const listens = runner.listening();
+    const ready = !options.patient || (listens && this.listened) || ticks >= PATIENCE;
+    this.listened = listens;
+    if (ready) for (const bytes of this.inbox.splice(0)) runner.sendSerial(bytes);
   }
 
   /** Until something happens, at most `milliseconds`. */

@@ -49,6 +49,8 @@ export const RunOptionsSchema = z.strictObject({
   seed: number('--seed', 'a whole number from 0 to 4294967295', (n) => Number.isInteger(n) && n >= 0 && n <= 0xffff_ffff).prefault('0'),
   rtc: parsed((text) => parseRtc(text, Date.now)).default(DEFAULT_RTC_START),
   type: z.string().optional(),
+  trace: z.string().optional(),
+  traceFormat: z.string().optional(),
   format: choice('--format', ['auto', 'flat32', 'flat64']).default('auto'),
   logLevel: choice('--log-level', ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('warn'),
 });

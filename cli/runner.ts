@@ -1,5 +1,6 @@
 /** What the command line needs of a machine that runs a guest, bare or under the hypervisor. */
 import type { BootModule } from '../guests/boot/boot-request';
+import type { VcpuObserver } from '../hypervisor/vcpu';
 import type { RunOutcome } from './exit-codes';
 import type { StatsSummary } from './stats-table';
 
@@ -15,6 +16,8 @@ export interface GuestRunner {
   run(maxInstructions: number): RunStop;
   /** Bytes for the receiver of the console port. May be called from inside `serialOutput`. */
   sendSerial(bytes: Uint8Array): void;
+  /** The guest's serial driver takes input by interrupt. */
+  listening(): boolean;
   stats(): StatsSummary;
 }
 
@@ -39,6 +42,10 @@ export interface GuestSpec {
   /** Which host frames a guest gets, and what RDRAND answers. */
   readonly seed: number;
   readonly serialOutput: (byte: number) => void;
+  /** Asked now and then between exits: true ends the slice early. */
+  readonly overdue?: () => boolean;
+  /** Hears of every VM exit. */
+  readonly observer?: VcpuObserver;
 }
 
 /** Throws UserError for what cannot be run. */

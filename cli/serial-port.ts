@@ -54,7 +54,11 @@ export function fileSerial(path: string): SerialPort {
   }
   return new BufferedOutput(
     (bytes) => {
-      for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done);
+      try {
+        for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done);
+      } catch (error) {
+        throw fileError(error, 'write serial output to', path);
+      }
     },
     () => closeSync(file),
   );

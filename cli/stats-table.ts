@@ -15,11 +15,11 @@ export interface StatsSummary {
   readonly rows: readonly StatsRow[];
 }
 
-const grouped = (n: number): string => Math.round(n).toLocaleString('en-US');
-const percent = (part: number, whole: number): string => `${whole === 0 ? '0.00' : ((100 * part) / whole).toFixed(2)}%`;
+export const grouped = (n: number): string => Math.round(n).toLocaleString('en-US');
+export const percent = (part: number, whole: number): string => `${whole === 0 ? '0.00' : ((100 * part) / whole).toFixed(2)}%`;
 
 /** Columns padded to their widest cell; the first and last are left-aligned. */
-function table(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
+export function table(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const widths = header.map((h, c) => Math.max(h.length, ...rows.map((r) => r[c].length)));
   const line = (cells: readonly string[]): string =>
     cells

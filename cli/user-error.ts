@@ -9,6 +9,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EISDIR: 'it is a directory',
   ENOTDIR: 'part of the path is not a directory',
   EADDRINUSE: 'the socket exists already; remove it',
+  ENOSPC: 'no space is left on the device',
   EROFS: 'the file system is read-only',
 };
 

@@ -66,6 +66,8 @@ export class CodeCache {
   onFlush: () => void = () => {};
   /** Host-physical addresses that no block runs over: execution stops there in root mode. */
   readonly gates = new Set<number>();
+  /** Host addresses at which a block must not go on either, because a debugger's breakpoint stands at a linear address of theirs. */
+  readonly breaks = new Set<number>();
   decoded = 0;
   invalidations = 0;
 
@@ -117,6 +119,11 @@ export class CodeCache {
     return this.decodeRun(host, codeSize);
   }
 
+  /** A block that starts at a host address is decoded. */
+  has(host: number, codeSize: CodeSize): boolean {
+    return this.frames.get((host - RAM_BASE) >>> 12)?.entries.has((host & 0xfff) * 4 + MODE[codeSize]) === true;
+  }
+
   /** Drops every record. Never while compiled code runs. */
   flush(): void {
     for (const number of this.frames.keys()) this.memory.frameFlags[number] &= ~FrameFlag.Code;
@@ -149,7 +156,7 @@ export class CodeCache {
       let ended = false;
       let conditional = false;
       while (count < MAX_BLOCK) {
-        if ((count > 0 || entry !== 0) && this.gates.size > 0 && this.gates.has(this.memory.physical(page + offset))) break;
+        if ((count > 0 || entry !== 0) && this.isBoundary(page + offset)) break;
         const insn = offset < PAGE_SIZE ? decode(this.memory.u8, page + offset, end, codeSize) : undefined;
         if (insn === undefined) break;
         this.decoded++;
@@ -181,6 +188,17 @@ export class CodeCache {
       }
       if (!conditional) return entry;
     }
+  }
+
+  private isBoundary(host: number): boolean {
+    if (this.gates.size > 0 && this.gates.has(this.memory.physical(host))) return true;
+    return this.breaks.size > 0 && this.breaks.has(host);
+  }
+
+  /** No block runs over a host address from here on. */
+  breakAt(host: number): void {
+    this.breaks.add(host);
+    this.invalidate(this.memory.physical(host), 1);
   }
 
   /** Ends a run: go on at a page offset, whose entry record may be known. */

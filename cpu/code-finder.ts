@@ -1,21 +1,25 @@
 /** From R.RIP to code: the fetch translation, the decoded record, the jump cache; gates and code outside RAM on the way. */
+import type { Stateful } from '../memory/stateful';
+import type { CodeBreakpoints } from './code-breakpoints';
 import type { CodeCache } from './code-cache';
+import { restoreFetches, restoreJumps, saveFetches, saveJumps, type CodeFinderState } from './code-finder-state';
 import { UNWIND, Vector, type Cpu } from './cpu';
 import { decode } from './decoder/decode';
 import { Segment, type Insn } from './decoder/insn';
 import { EventType } from './interfaces';
-import { JUMP_CACHE, R } from './layout';
+import { JUMP_CACHE, JUMP_CACHE_BITS, R } from './layout';
 import { Access } from './mmu';
 import { jumpIndex } from './stage/jump-hash';
 
-/** Answers that are no address and no record: a gate stands there; the instruction must be single-stepped. */
+/** Answers that are no address and no record: a gate stands there; the instruction must be single-stepped; a debugger's breakpoint is there. */
 export const GATE = -1;
 export const STEP = -2;
+export const BREAK = -3;
 
 const MAX_INSTRUCTION = 15;
 const FETCH_ENTRIES = 1024;
 
-export class CodeFinder {
+export class CodeFinder implements Stateful<CodeFinderState> {
   lookups = 0;
   /** Small translation cache for instruction fetches: linear page, context, host page. */
   private readonly fetchTags = new Float64Array(FETCH_ENTRIES).fill(-1);
@@ -32,14 +36,21 @@ export class CodeFinder {
     cpu.mmu.onFetchFlush = () => this.fetchTags.fill(-1);
   }
 
+  /** Of a debugger; undefined: none, and nothing is compared. */
+  breakpoints: CodeBreakpoints | undefined;
+  /** The instruction at R.RIP executes though a breakpoint is there. */
+  passing = false;
+
   /** The last lookup stayed in the page it came from and found a cached block. */
   samePage = false;
-  /** Record of the code at R.RIP; 0 when the fetch faulted (cpu.fault), GATE, or STEP when it must be single-stepped. */
+  /** Record of the code at R.RIP; 0 when the fetch faulted (cpu.fault), GATE, BREAK, or STEP when it must be single-stepped. */
   lookup(): number {
     const cpu = this.cpu;
     this.lookups++;
     const host = this.locate();
     if (host <= 0) return host;
+    // The same code under another linear address.
+    if (this.code.breaks.size > 0 && this.code.breaks.has(host)) return STEP;
     const u32 = cpu.u32;
     const s = this.state;
     const low = u32[s + R.PAGE_BASE / 4] | (host & 0xfff) | 0;
@@ -54,11 +65,12 @@ export class CodeFinder {
     u32[entry] = (low ^ u32[s + R.JUMP_KEY / 4]) >>> 0;
     u32[entry + 1] = (high ^ u32[s + R.JUMP_KEY / 4 + 1]) >>> 0;
     u32[entry + 2] = record;
+    u32[entry + 3] = host;
     cpu.mmu.noteCodePage(low, high);
     return record;
   }
 
-  /** Host address of the code at R.RIP, 0 when the fetch faulted (cpu.fault), GATE, or STEP for code outside RAM. Sets PAGE_BASE. */
+  /** Host address of the code at R.RIP, 0 when the fetch faulted (cpu.fault), GATE, BREAK, or STEP for code outside RAM. Sets PAGE_BASE. */
   locate(): number {
     const cpu = this.cpu;
     const u32 = cpu.u32;
@@ -81,9 +93,40 @@ export class CodeFinder {
     this.samePage = previousPage === (low & ~0xfff) >>> 0 && u32[s + R.PAGE_BASE / 4 + 1] === high >>> 0;
     u32[s + R.PAGE_BASE / 4] = low & ~0xfff;
     u32[s + R.PAGE_BASE / 4 + 1] = high;
+    if (this.breakpoints !== undefined && this.breaksAt(this.breakpoints, low, high, host)) return BREAK;
     if (host === 0) return STEP;
     if (this.gates.size > 0 && !cpu.guestMode && this.gates.has(cpu.memory.physical(host))) return GATE;
     return host;
+  }
+
+  private breaksAt(breakpoints: CodeBreakpoints, low: number, high: number, host: number): boolean {
+    if (breakpoints.empty || (breakpoints.guestOnly && !this.cpu.guestMode)) return false;
+    const offsets = breakpoints.inPage(low, high);
+    if (offsets === undefined) return false;
+    if (host !== 0) this.breakBlocks(offsets, host);
+    return !this.passing && offsets.has(low & 0xfff);
+  }
+
+  /** Blocks in the page of `host` end where a breakpoint is. */
+  private breakBlocks(offsets: ReadonlyMap<number, Set<number>>, host: number, again = false): void {
+    for (const [offset, places] of offsets) {
+      const place = ((host & ~0xfff) >>> 0) + offset;
+      if (places.has(place) && !again) continue;
+      places.add(place);
+      this.code.breakAt(place);
+    }
+  }
+
+  /** Breakpoints were set, or the jump cache was restored: no entry of it may lead past one. The translations that it implies stay. */
+  breakpointsChanged(): void {
+    const { breakpoints, cpu } = this;
+    if (breakpoints === undefined || breakpoints.empty) return;
+    const first = (cpu.base + JUMP_CACHE) >>> 2;
+    for (let e = first; e < first + (4 << JUMP_CACHE_BITS); e += 4) {
+      // Bits 63:48 of a tag hold context and mode: inPage() does not look at them.
+      const offsets = cpu.u32[e + 2] === 0 ? undefined : breakpoints.inPage(cpu.u32[e], cpu.u32[e + 1]);
+      if (offsets !== undefined) this.breakBlocks(offsets, cpu.u32[e + 3], true);
+    }
   }
 
   /** RIP beyond the limit of CS, or not canonical: #GP(0). */
@@ -152,5 +195,18 @@ export class CodeFinder {
       }
     }
     return decode(bytes, 0, MAX_INSTRUCTION + 1, cpu.codeSize)!;
+  }
+
+  // ---- snapshots ----
+
+  saveState(): CodeFinderState {
+    return { lookups: this.lookups, fetches: saveFetches(this.fetchTags, this.fetchHosts), jumps: saveJumps(this.cpu, this.code) };
+  }
+
+  /** RAM and the MMU have been restored. */
+  restoreState({ lookups, fetches, jumps }: CodeFinderState): void {
+    this.lookups = lookups;
+    restoreJumps(this.cpu, this.code, jumps);
+    restoreFetches(this.fetchTags, this.fetchHosts, fetches);
   }
 }

@@ -3,6 +3,8 @@
  * one way in which a fault or VM exit unwinds out of TypeScript slow paths.
  */
 import type { PhysicalMemory } from '../memory/physical-memory';
+import type { Stateful } from '../memory/stateful';
+import { restoreCpu, saveCpu, type CpuState } from './cpu-state';
 import { CPU_BLOCKS, CPU_BLOCK_SIZE, R, S, seg, gprOffset, xmmOffset } from './layout';
 import { NO_REGISTER, RIP_BASE, Segment, type CodeSize, type Insn } from './decoder/insn';
 import {
@@ -34,7 +36,7 @@ export interface CpuObserver {
   deliver?(cpu: Cpu, event: CpuEvent): void;
 }
 
-export class Cpu {
+export class Cpu implements Stateful<CpuState> {
   /** Host address of this processor's block (layout.ts). */
   readonly base: number;
   readonly u8: Uint8Array;
@@ -220,6 +222,8 @@ export class Cpu {
   budgetGiven = 0;
   /** Ticks that passed without an instruction (HLT), or instructions that take no time (negative). */
   skew = 0;
+  /** AMD-V guest mode: what multiplies the host's time stamp counter before the guest's offset is added, 8.32 fixed point; undefined: 1. */
+  guestTscRatio: bigint | undefined;
   /** Instructions retired, exact inside an instruction too. */
   retired(): number {
     return this.retiredBase + (this.budgetGiven - this.i32[(this.base + R.BUDGET) >>> 2]) + this.indexInBlock();
@@ -374,5 +378,14 @@ export class Cpu {
     const i = this.insn;
     if (i.form[which] === 'm') this.writeLinear(this.linearOf(i, size / 8, true), size / 8, BigInt.asUintN(size, value));
     else this.setGprSized(which === 0 ? i.dst : i.src, size, value);
+  }
+
+  // ---- snapshots: registers; what is cached of memory is the MMU's and the step loop's ----
+
+  saveState(): CpuState {
+    return saveCpu(this);
+  }
+  restoreState(state: CpuState): void {
+    restoreCpu(this, state);
   }
 }

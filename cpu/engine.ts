@@ -6,15 +6,21 @@
  * So every event lands at the same instruction count whatever the block shapes, cache contents or tier.
  */
 import { codeBreakpoint, codeBreakpointsArmed } from './debug';
+import { PAGE_SIZE } from '../memory/physical-memory';
+import type { Stateful } from '../memory/stateful';
+import type { CodeBreakpoints } from './code-breakpoints';
 import type { CodeCache } from './code-cache';
-import { CodeFinder, GATE } from './code-finder';
+import { BREAK, CodeFinder, GATE } from './code-finder';
+import type { CodeFinderState } from './code-finder-state';
 import { CodeSharing } from './code-sharing';
 import { Activity, Flag, UNWIND, Vector, type Cpu } from './cpu';
+import type { CpuState } from './cpu-state';
 import { decode } from './decoder/decode';
 import { Segment, type Insn } from './decoder/insn';
 import { deliverEvent } from './exceptions';
 import { EventType, type CpuEvent, type TimerQueue } from './interfaces';
 import { R, RECORDS, SEGMENT_STRIDE } from './layout';
+import type { MmuState } from './mmu';
 import type { Interpreter } from './stage/interpreter';
 import { mmxVector, sseVector } from './simd-state';
 import { MAX_BLOCK, Status } from './stage/record';
@@ -30,7 +36,7 @@ export type RunStop =
   | 'idle'
   /** Shutdown (triple fault). */
   | 'shutdown'
-  /** stop() was called. */
+  /** stop() was called, or a breakpoint of a debugger was reached (CodeBreakpoints.hit). */
   | 'stopped';
 
 const TWO32 = 0x1_0000_0000;
@@ -38,7 +44,16 @@ const LARGEST_BUDGET = 0x4000_0000;
 /** DR6.BS: a single-step trap. */
 const DR6_BS = 0x4000;
 
-export class Engine {
+/** The processor with everything it has cached. */
+export interface EngineState {
+  readonly cpu: CpuState;
+  readonly mmu: MmuState;
+  readonly finder: CodeFinderState;
+  readonly stopRequested: boolean;
+  readonly slowSteps: number;
+}
+
+export class Engine implements Stateful<EngineState> {
   readonly interpreter: Interpreter;
   readonly code: CodeCache;
   /** Host-physical addresses at which root-mode execution stops (see the hypervisor's root program). */
@@ -70,6 +85,7 @@ export class Engine {
     this.gates = sharing.code.gates;
     this.finder = new CodeFinder(cpu, this.code, this.gates);
     cpu.mmu.mayWriteQuietly = (physical, bytes) => this.code.untouched(physical, bytes);
+    cpu.mmu.dropCode = (host) => this.code.invalidate(cpu.memory.physical(host), PAGE_SIZE);
     cpu.mmu.faultOfNonCanonical = () => this.vectorOfNonCanonical();
     cpu.indexInBlock = () => (this.currentRecord !== 0 && !this.materialized ? this.code.indexInBlock(this.currentRecord) : 0);
     cpu.materialize = () => this.materialize();
@@ -89,9 +105,34 @@ export class Engine {
     this.gates.add(physical);
     this.code.invalidate(physical, 1);
   }
+  /**
+   * Puts a debugger's breakpoints into force, and again after each change of them or a restored snapshot. undefined: none.
+   * DEVIATION: a lookup that only a breakpoint makes necessary may walk the paging structures for a page that the processor no longer
+   * has cached, although it executes there.
+   */
+  useBreakpoints(breakpoints: CodeBreakpoints | undefined): void {
+    this.finder.breakpoints = breakpoints;
+    if (breakpoints !== undefined) breakpoints.guestOnly = this.hosted;
+    this.finder.breakpointsChanged();
+  }
+
   clearGates(): void {
     for (const gate of this.gates) this.code.invalidate(gate, 1);
     this.gates.clear();
+  }
+
+  // ---- snapshots; RAM is not part of them, and must be restored before ----
+
+  saveState(): EngineState {
+    const { cpu, finder, stopRequested, slowSteps } = this;
+    return { cpu: cpu.saveState(), mmu: cpu.mmu.saveState(), finder: finder.saveState(), stopRequested, slowSteps };
+  }
+
+  restoreState({ cpu, mmu, finder, stopRequested, slowSteps }: EngineState): void {
+    this.cpu.restoreState(cpu);
+    this.cpu.mmu.restoreState(mmu);
+    this.finder.restoreState(finder);
+    Object.assign(this, { stopRequested, slowSteps, currentRecord: 0, materialized: false });
   }
 
   // ---- the loop ----
@@ -224,7 +265,21 @@ export class Engine {
   }
 
   private gateOrStep(code: number): RunStop | undefined {
-    return code === GATE ? 'gate' : this.step();
+    return code === GATE ? 'gate' : code === BREAK ? this.breakpoint() : this.step();
+  }
+
+  /** Like an instruction breakpoint of the debug registers, a debugger's is passed over once while RFLAGS.RF is 1. */
+  private breakpoint(): RunStop | undefined {
+    const { cpu, finder } = this;
+    const breakpoints = finder.breakpoints!;
+    if ((cpu.get32(R.RFLAGS_SYSTEM) & Flag.RF) === 0 && !breakpoints.passes(cpu.retired(), cpu.rip)) {
+      breakpoints.hit = BigInt.asUintN(64, cpu.rip + cpu.get64(R.CODE_BASE));
+      return 'stopped';
+    }
+    finder.passing = true;
+    const stop = this.step();
+    finder.passing = false;
+    return stop;
   }
 
   // ---- single steps ----
@@ -245,6 +300,7 @@ export class Engine {
     const host = this.finder.locate();
     if (host === 0) return this.afterUnwind();
     if (host === GATE) return 'gate';
+    if (host === BREAK) return this.breakpoint();
     let insn: Insn | undefined;
     // Usually the instruction lies in one page of RAM.
     if (host > 0) insn = decode(cpu.u8, host, ((host & ~0xfff) >>> 0) + 0x1000, cpu.codeSize);
@@ -298,6 +354,7 @@ export class Engine {
       deliverEvent(cpu, { vector: Vector.DB, type: EventType.HardwareException, errorCode: undefined, payload: BigInt(bits), length: 0 });
       return true;
     }
+    if (x !== undefined && x.held === true) return false;
     const shadow = cpu.inShadow();
     if (cpu.nmiPending && !cpu.nmiBlocked && !shadow) {
       cpu.nmiPending = false;
@@ -333,8 +390,15 @@ export class Engine {
     this.currentRecord = record;
     this.materialized = false;
     try {
-      const host = this.cpu.mmu.slow(low, high, flags);
-      if (host !== 0) this.currentRecord = 0;
+      const { mmu } = this.cpu;
+      const host = mmu.slow(low, high, flags);
+      if (host === 0) return 0;
+      // Somebody who watches a paging-structure entry wants a stop after this instruction, which is the end of a single step.
+      if (this.stopRequested && !mmu.slowStep) {
+        mmu.slowStepWanted = true;
+        return 0;
+      }
+      this.currentRecord = 0;
       return host;
     } catch (e) {
       if (e !== UNWIND) throw e;
@@ -365,7 +429,8 @@ export class Engine {
       cpu.u32[this.state + R.EXIT_RECORD / 4] = record;
       return Status.Unwound;
     }
-    if (ends && cpu.attention) {
+    if ((ends && cpu.attention) || this.stopRequested) {
+      if (!ends) this.setRip(this.code.startOffset(record) + insn.length);
       cpu.i32[this.state + R.BUDGET / 4] -= this.code.indexInBlock(record) + 1;
       this.currentRecord = 0;
       return Status.Attention;

@@ -69,6 +69,7 @@ export function deliverEvent(cpu: Cpu, event: CpuEvent): void {
     cpu.fault = undefined;
     // A VM exit took over.
     if (second === undefined) return;
+    if (x !== undefined && x.guestMode && x.interceptsBeforeDoubleFault === true && x.exception(second, current)) return;
     if (current.type === EventType.HardwareException && current.vector === Vector.DF) return shutdown(cpu);
     original = current;
     current = makesDoubleFault(current, second) ? DOUBLE_FAULT : second;

@@ -121,6 +121,8 @@ export interface Interception {
   instruction(what: Sensitive, operand: number, value: bigint): boolean;
   /** Asked (in guest mode only) before an exception or NMI is delivered. `delivering`: the event whose delivery raised it. */
   exception(event: CpuEvent, delivering: CpuEvent | undefined): boolean;
+  /** Such an exception is asked about even when it is about to become a double fault or a shutdown (SVM). Absent: false. */
+  readonly interceptsBeforeDoubleFault?: boolean;
   /** Guest mode: triple fault. */
   tripleFault(): boolean;
   /**
@@ -134,6 +136,8 @@ export interface Interception {
   readonly deadline: number;
   /** Guest mode: may a physical interrupt be taken through the guest IDT when it did not exit? (SVM: V_INTR_MASKING uses host IF.) */
   interruptsBlocked(): boolean;
+  /** Interrupts and NMIs wait, in the host too (SVM: GIF is 0). Absent: false. */
+  readonly held?: boolean;
   /** Value a MOV from CR0/CR4 (or SMSW) delivers: the read shadow mixed in. */
   readControl(cr: 0 | 4, real: bigint): bigint;
   /** Value that a MOV to CR0/CR4 (LMSW, CLTS) really loads after masks; called when it did not exit. */
@@ -152,6 +156,9 @@ export interface Interception {
   writeCr8?(value: number): boolean;
   /** False when the extension refuses `value` for EFER (SVME while SVM is disabled): #GP(0). */
   eferAllowed?(value: number): boolean;
+  /** `register` (CR0, CR3, CR4, CR8) or EFER was loaded by an instruction, with this value (SVM's write traps). */
+  controlWritten?(register: number, value: bigint): void;
+  eferWritten?(value: number): void;
 }
 
 /** Where RDRAND and RDSEED get their numbers: recorded, so that a run can be repeated. */
@@ -187,6 +194,8 @@ export interface NestedTranslation {
    */
   translate(gpa: number, access: number, linear: bigint): number;
   permissions: number;
+  /** A guest in PAE mode has its PDPTEs read from memory on each walk rather than loaded with CR3, as AMD's nested paging has it. */
+  readonly walksPdptes?: boolean;
 }
 
 /** Where maskable interrupts come from: the local APIC with the 8259s behind it. */

@@ -131,7 +131,17 @@ export const R = {
   MMIO_CFG_BASE: 0x1230,
   /** Not 0: MONITOR armed the monitor and nothing has disarmed it. 32 bits. */
   MONITOR_ARMED: 0x1238,
+  /** AMD: PerfEvtSel0-3, PerfCtr0-3 (performance-counters.ts says what a running counter holds). */
+  PERF_SELECT: 0x1280,
+  PERF_COUNTER: 0x12a0,
+  /** AMD: bits of CPUID that software turned, by XOR: leaf 7 EBX, then leaves 1 and 8000_0001h with EDX low and ECX high. */
+  CPUID_OVERRIDE_7: 0x12c0,
+  CPUID_OVERRIDE_1: 0x12c8,
+  CPUID_OVERRIDE_EXTENDED: 0x12d0,
 } as const;
+
+/** Registers end before this; nothing between here and the TLB is in use. */
+export const REGISTERS_END = 0x2000;
 
 export const SEGMENT_STRIDE = 64;
 /** Offsets inside a segment register. */

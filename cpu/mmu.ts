@@ -5,14 +5,30 @@
  * Linear addresses cross from compiled code as two 32-bit halves; physical addresses are JS numbers below 2^52.
  */
 import { PAGE_SIZE } from '../memory/physical-memory';
+import type { Stateful } from '../memory/stateful';
 import { R, T, TLB, TLB_ENTRY } from './layout';
 import { Access } from './page-walker';
 import { SlowPath } from './slow-path';
+import { markWritable, restoreTlb, saveTlb } from './tlb-state';
 import { TLB_MASK } from './translation-cache';
+
+/** Cached translations are state: a guest sees them by the accessed and dirty flags that a walk would set, and by what it did not flush. */
+export interface MmuState {
+  readonly asid: number;
+  readonly uncached: boolean;
+  readonly walks: number;
+  readonly contexts: readonly (readonly [key: number, user: number, supervisor: number])[];
+  readonly nestedRoots: readonly (readonly [root: number, number: number])[];
+  readonly nextContext: number;
+  readonly acFills: readonly number[];
+  readonly codePages: Float64Array;
+  readonly largeRegions: Float64Array;
+  readonly tlb: Uint32Array;
+}
 
 export { Access } from './page-walker';
 
-export class Mmu extends SlowPath {
+export class Mmu extends SlowPath implements Stateful<MmuState> {
   /** Host address for an access that lies in one page of RAM, or 0 for a device (then this.devicePhysical). */
   private devicePhysical = 0;
   hostOf(low: number, high: number, access: number): number {
@@ -33,7 +49,7 @@ export class Mmu extends SlowPath {
       return 0;
     }
     if (write) this.memory.aboutToWrite(physical, host, Math.min(16, PAGE_SIZE - (host & 0xfff)));
-    else if ((access & (Access.Fetch | Access.Supervisor)) === 0 && !this.uncached) this.fill(low, high, host);
+    else if ((access & (Access.Fetch | Access.Supervisor)) === 0 && !this.uncached && !this.readWatched(host)) this.fill(low, high, host);
     return host;
   }
 
@@ -53,6 +69,7 @@ export class Mmu extends SlowPath {
       return bytes === 8 ? this.memory.read64(p) : BigInt(bytes === 4 ? this.memory.read32(p) : bytes === 2 ? this.memory.read16(p) : this.memory.read8(p));
     }
     const view = this.memory.view;
+    this.memory.aboutToRead(host, bytes);
     return bytes === 8
       ? view.getBigUint64(host, true)
       : BigInt(bytes === 4 ? view.getUint32(host, true) : bytes === 2 ? view.getUint16(host, true) : this.memory.u8[host]);
@@ -101,4 +118,48 @@ export class Mmu extends SlowPath {
   private step(linear: bigint, i: number): bigint {
     return BigInt.asUintN(this.cpu.codeSize === 64 ? 64 : 32, linear + BigInt(i));
   }
+
+  // ---- snapshots ----
+
+  /** Supplied by the code cache: nothing decoded of this frame is to be kept, because the TLB allows writes to it. */
+  dropCode: (host: number) => void = () => {};
+
+  saveState(): MmuState {
+    const { asid, uncached, walks, nextContext } = this;
+    return {
+      ...{ asid, uncached, walks, nextContext },
+      contexts: [...this.contexts].map(([key, { user, supervisor }]) => [key, user, supervisor] as const),
+      nestedRoots: [...this.nestedRoots],
+      acFills: [...this.acFills],
+      codePages: Float64Array.from(this.codePages),
+      largeRegions: Float64Array.from(this.largeRegions),
+      tlb: saveTlb(this.cpu),
+    };
+  }
+
+  /** The vCPU block and RAM have been restored. */
+  restoreState(state: MmuState): void {
+    const { asid, uncached, walks, nextContext } = state;
+    Object.assign(this, { asid, uncached, walks, nextContext, slowStep: false, slowStepWanted: false });
+    this.contexts = new Map(state.contexts.map(([key, user, supervisor]) => [key, { user, supervisor }]));
+    this.nestedRoots = new Map(state.nestedRoots);
+    this.acFills = [...state.acFills];
+    replace(this.codePages, state.codePages);
+    replace(this.largeRegions, state.largeRegions);
+    restoreTlb(this.cpu, state.tlb, this.liveContexts(), this.dropCode);
+  }
+
+  /** Marks every frame dirty that the TLB lets compiled code write to. */
+  markWritable(): void {
+    markWritable(this.cpu, this.liveContexts());
+  }
+
+  private liveContexts(): Set<number> {
+    return new Set([...this.contexts.values()].flatMap(({ user, supervisor }) => [user, supervisor]));
+  }
+}
+
+function replace(set: Set<number>, members: Iterable<number>): void {
+  set.clear();
+  for (const member of members) set.add(member);
 }

@@ -15,6 +15,8 @@ const HIGH_ADDRESS = 0x000f_ffff;
 const Pf = { Present: 1, Write: 2, User: 4, Reserved: 8, Fetch: 16 } as const;
 /** Paging-structure entry bits (low half). */
 const Pte = { P: 1, W: 2, U: 4, A: 0x20, D: 0x40, PS: 0x80, G: 0x100 } as const;
+/** Bits 2:1 and 8:5 of a page-directory-pointer entry of PAE. */
+const PDPTE_RESERVED_LOW = 0x1e6;
 
 export abstract class PageWalker extends TranslationCache {
   /** Walks so far: statistics. */
@@ -31,9 +33,12 @@ export abstract class PageWalker extends TranslationCache {
   protected large = false;
   protected nestedPermissions = 7;
   private readonly reservedHigh: number;
+  /** Low bits that must be zero in PML4 entries and in PDP entries that refer to a table: bit 8 on AMD, none on Intel. */
+  private readonly reservedUpper: number;
 
   constructor(cpu: Cpu) {
     super(cpu);
+    this.reservedUpper = cpu.profile.vendor === 'amd' ? Pte.G : 0;
     this.reservedHigh = (HIGH_ADDRESS & ~(2 ** (cpu.profile.physicalAddressWidth - 32) - 1)) >>> 0;
   }
 
@@ -123,6 +128,9 @@ export abstract class PageWalker extends TranslationCache {
       level = 4;
       table = (cpu.get32(R.CR3) & ~0xfff) >>> 0;
       table += (cpu.get32(R.CR3 + 4) & HIGH_ADDRESS) * TWO32;
+    } else if (pae && nested && cpu.nested!.walksPdptes === true) {
+      level = 2;
+      table = this.walkPdpte(low, code, linear);
     } else if (pae) {
       const pdpte = R.PDPTE0 + (low >>> 30) * 8;
       const entry = cpu.get32(pdpte);
@@ -204,6 +212,18 @@ export abstract class PageWalker extends TranslationCache {
     this.large = level > 1;
   }
 
+  /** Address of the page directory, by the PDPTE in guest memory: its reserved bits are found here and not by MOV to CR3. */
+  private walkPdpte(low: number, code: number, linear: bigint): number {
+    const cpu = this.cpu;
+    const physical = this.nestedTable(((cpu.get32(R.CR3) & ~0x1f) >>> 0) + (low >>> 30) * 8, NestedAccess.Read, linear);
+    const entryLow = this.memory.read32(physical) | 0;
+    const entryHigh = this.memory.read32(physical + 4) | 0;
+    if ((entryLow & Pte.P) === 0) this.pageFault(code, low, 0);
+    if ((entryLow & PDPTE_RESERVED_LOW) !== 0 || (entryHigh & (~HIGH_ADDRESS | this.reservedHigh)) !== 0)
+      this.pageFault(code | Pf.Present | Pf.Reserved, low, 0);
+    return ((entryLow & ~0xfff) >>> 0) + (entryHigh & HIGH_ADDRESS) * TWO32;
+  }
+
   private setBits(host: number, gpa: number, bits: number, nested: boolean, linear: bigint): void {
     const physical = this.memory.physical(host);
     // With nested paging the table page must be writable in the second dimension too; the walk gave read access only.
@@ -221,6 +241,7 @@ export abstract class PageWalker extends TranslationCache {
     if (high < 0 && !nxe) return true;
     if (!long && (high & 0x7ff0_0000) !== 0) return true;
     if (level === 4 && (low & Pte.PS) !== 0) return true;
+    if (level > 2 && !leaf && (low & this.reservedUpper) !== 0) return true;
     if (leaf && level === 2) return (low & 0x001f_e000) !== 0;
     if (leaf && level === 3) return (low & 0x3fff_e000) !== 0;
     return false;

@@ -92,11 +92,18 @@ function loadReal(cpu: Cpu, s: number, selector: number): void {
   cpu.setSegment(s, selector, access, cpu.v86 ? 0xffff : cpu.segmentLimit(s), BigInt(selector << 4));
 }
 
+/** Intel, and AMD with NullSelectorClearsBase, clear base and limit; older AMD processors leave both. APM volume 3, CPUID Fn8000_0021_EAX. */
+function loadNull(cpu: Cpu, s: number, selector: number): void {
+  const keeps = cpu.profile.vendor === 'amd' && !cpu.profile.has('null-sel-clr-base');
+  if (keeps) cpu.setSegment(s, selector, cpu.segmentAccess(s) | AccessBit.UNUSABLE, cpu.segmentLimit(s), cpu.segmentBase(s));
+  else cpu.setSegment(s, selector, AccessBit.UNUSABLE, 0, 0n);
+}
+
 /** MOV, POP, LDS... into DS, ES, FS, GS or SS. Faults before anything changed. */
 export function loadSegment(cpu: Cpu, s: number, selector: number): void {
   if ((cpu.cr0 & Cr0.PE) === 0 || cpu.v86) loadReal(cpu, s, selector);
   else if (s === Segment.SS) return loadStackSegment(cpu, selector, cpu.cpl, cpu.codeSize === 64);
-  else if (isNull(selector)) cpu.setSegment(s, selector, AccessBit.UNUSABLE, 0, 0n);
+  else if (isNull(selector)) loadNull(cpu, s, selector);
   else {
     const d = readDescriptor(cpu, selector);
     const code = selectorError(selector);

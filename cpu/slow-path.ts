@@ -37,7 +37,9 @@ export abstract class SlowPath extends PageWalker {
     const host = this.memory.host(physical);
     if (host === 0) return this.device(physical, low, high, bytes, flags);
     if (write) {
-      const frameFlags = this.memory.frameFlags[(host - RAM_BASE) >>> 12];
+      const frame = (host - RAM_BASE) >>> 12;
+      const frameFlags = this.memory.frameFlags[frame];
+      this.memory.frameFlags[frame] = frameFlags | FrameFlag.Dirty;
       if ((frameFlags & (FrameFlag.Code | FrameFlag.Watched)) !== 0) {
         if (this.mayWriteQuietly(physical, bytes)) return host;
         if (!this.slowStep) return this.wantSlowStep();
@@ -45,8 +47,19 @@ export abstract class SlowPath extends PageWalker {
         return host;
       }
     }
+    if (this.readWatched(host)) {
+      if (!write) {
+        if (!this.slowStep) return this.wantSlowStep();
+        this.memory.aboutToRead(host, bytes);
+      }
+      return host;
+    }
     if (!this.uncached) this.fill(low, high, host);
     return host;
+  }
+
+  protected readWatched(host: number): boolean {
+    return (this.memory.frameFlags[(host - RAM_BASE) >>> 12] & FrameFlag.ReadWatched) !== 0;
   }
 
   /** Supplied by the code cache: no decoded instruction overlaps these bytes of a code frame. */
@@ -71,13 +84,21 @@ export abstract class SlowPath extends PageWalker {
     const a = this.translate(low, high, access);
     if (!this.canonicalHigh(nextHigh)) cpu.raise(this.faultOfNonCanonical(), 0);
     const b = this.translate(nextLow, nextHigh, access);
-    if (!this.slowStep && (!this.memory.isRam(a) || !this.memory.isRam(b))) return this.wantSlowStep();
+    if (!this.slowStep && !(this.plainRam(a) && this.plainRam(b))) return this.wantSlowStep();
     const bounce = cpu.base + (write ? R.BOUNCE_WRITE : R.BOUNCE_READ);
     if (!write || (flags & SlowFlag.ReadModifyWrite) !== 0) {
+      if (this.memory.isRam(a)) this.memory.aboutToRead(this.memory.host(a), first);
+      if (this.memory.isRam(b)) this.memory.aboutToRead(this.memory.host(b), bytes - first);
       for (let i = 0; i < bytes; i++) cpu.u8[bounce + i] = this.memory.read8(i < first ? a + i : b + (i - first));
     }
     if (write) this.noteStore(low, high, bytes);
     return bounce;
+  }
+
+  /** Compiled code may read it: nobody has to hear of that. */
+  private plainRam(physical: number): boolean {
+    const host = this.memory.host(physical);
+    return host !== 0 && !this.readWatched(host);
   }
 
   private device(physical: number, low: number, high: number, bytes: number, flags: number): number {
@@ -145,7 +166,7 @@ export abstract class SlowPath extends PageWalker {
     if (mayWrite) {
       u32[e + 2] = tag;
       u32[e + 3] = high;
-      flags[frame] |= FrameFlag.MappedWritable;
+      flags[frame] |= FrameFlag.MappedWritable | FrameFlag.Dirty;
     } else u32[e + 2] = u32[e + 3] = 0;
     u32[e + 4] = u32[e + 5] = 0;
     u32[e + T.ADDEND / 4] = (host - low) >>> 0;

@@ -105,6 +105,7 @@ const from = new Pointer();
 const to = new Pointer();
 
 function element(cpu: Cpu, host: number, bytes: number): number {
+  cpu.memory.aboutToRead(host, bytes);
   return bytes === 1 ? cpu.u8[host] : bytes === 2 ? cpu.memory.view.getUint16(host, true) : cpu.memory.view.getUint32(host, true);
 }
 
@@ -155,6 +156,7 @@ function copyRun(cpu: Cpu, source: number, target: number, n: number, bytes: num
   const length = n * bytes;
   const s = backwards ? source - length + bytes : source;
   const t = backwards ? target - length + bytes : target;
+  memory.aboutToRead(s, length);
   memory.aboutToWrite(memory.physical(t), t, length);
   const overlaps = s < t + length && t < s + length && s !== t;
   const harmful = overlaps && (backwards ? s > t : s < t);

@@ -23,13 +23,13 @@ export abstract class TranslationCache {
   /** VPID or ASID of the running context; 0 is the host. */
   asid = 0;
 
-  private contexts = new Map<number, ContextPair>();
-  private nestedRoots = new Map<number, number>();
-  private nextContext = 1;
+  protected contexts = new Map<number, ContextPair>();
+  protected nestedRoots = new Map<number, number>();
+  protected nextContext = 1;
   /** TLB entries filled for user pages while RFLAGS.AC suspended SMAP (host addresses of entries). */
   protected acFills: number[] = [];
   /** Virtual pages whose code the jump cache may know, and 2 MiB regions filled from large pages. */
-  private readonly codePages = new Set<number>();
+  protected readonly codePages = new Set<number>();
   protected readonly largeRegions = new Set<number>();
   protected readonly memory: PhysicalMemory;
 
@@ -154,6 +154,17 @@ export abstract class TranslationCache {
     const first = (this.cpu.base + TLB) >>> 2;
     for (let e = first; e < first + ((2 * TLB_ENTRY) << TLB_BITS) / 4; e += TLB_ENTRY / 4) {
       if (u32[e + T.FRAME / 4] === frame) u32[e + T.WRITE / 4] = u32[e + T.WRITE / 4 + 1] = 0;
+    }
+  }
+
+  /** Every access to a frame must take the slow path from here on. Nothing is forgotten of which linear page it belongs to. */
+  dropFrame(host: number): void {
+    const frame = (host - RAM_BASE) >>> 12;
+    this.memory.frameFlags[frame] &= ~FrameFlag.MappedWritable;
+    const u32 = this.memory.u32;
+    const first = (this.cpu.base + TLB) >>> 2;
+    for (let e = first; e < first + ((2 * TLB_ENTRY) << TLB_BITS) / 4; e += TLB_ENTRY / 4) {
+      if (u32[e + T.FRAME / 4] === frame) for (let word = 0; word < T.ADDEND / 4; word++) u32[e + word] = 0;
     }
   }
 

@@ -1,5 +1,12 @@
 /** Address line 20 follows the OR of two masters: keyboard controller output port bit 1 and port 92h bit 1. */
-export class A20Gate {
+import type { Stateful } from '../memory/stateful';
+
+export interface A20State {
+  keyboardController: boolean;
+  port92: boolean;
+}
+
+export class A20Gate implements Stateful<A20State> {
   private keyboardController = true;
   private port92 = true;
 
@@ -14,5 +21,15 @@ export class A20Gate {
     const before = this.enabled;
     this[master] = level;
     if (this.enabled !== before) this.onChange(this.enabled);
+  }
+
+  saveState(): A20State {
+    const { keyboardController, port92 } = this;
+    return { keyboardController, port92 };
+  }
+
+  restoreState({ keyboardController, port92 }: A20State): void {
+    this.set('keyboardController', keyboardController);
+    this.set('port92', port92);
   }
 }

@@ -1,5 +1,6 @@
 /** ACPI fixed hardware as an ICH9 has it: PM1a event and control blocks, PM timer, GPE0 block. There is no SMI_CMD. */
-import type { InterruptLine, PortBus, Scheduler, Snapshotable, Timer } from './bus';
+import type { Stateful } from '../memory/stateful';
+import type { InterruptLine, PortBus, Scheduler, Timer } from './bus';
 import { BytePorts } from './byte-ports';
 import { Frequency } from './frequency';
 
@@ -42,7 +43,7 @@ export interface AcpiPmState {
   checkedHalves: number;
 }
 
-export class AcpiPm extends BytePorts implements Snapshotable<AcpiPmState> {
+export class AcpiPm extends BytePorts implements Stateful<AcpiPmState> {
   readonly base: number;
   private status = 0;
   private enable = 0;
@@ -59,7 +60,7 @@ export class AcpiPm extends BytePorts implements Snapshotable<AcpiPmState> {
     super();
     this.base = options.base ?? ACPI_PM_BASE;
     this.modulus = 2 ** (options.timerBits ?? 24);
-    this.overflow = options.scheduler.timer(() => this.settle());
+    this.overflow = options.scheduler.timer(() => this.settle(), 'ACPI PM');
   }
 
   attach(ports: PortBus): void {
@@ -141,12 +142,12 @@ export class AcpiPm extends BytePorts implements Snapshotable<AcpiPmState> {
     if (sleep && (written & PM1_CNT.SLP_TYP) >>> PM1_CNT.sleepTypeShift === SLEEP_TYPE.S5) this.options.powerOff();
   }
 
-  save(): AcpiPmState {
+  saveState(): AcpiPmState {
     const { status, enable, control, checkedHalves } = this;
     return { status, enable, control, gpeStatus: [...this.gpeStatus], gpeEnable: [...this.gpeEnable], checkedHalves };
   }
 
-  restore(state: AcpiPmState): void {
+  restoreState(state: AcpiPmState): void {
     const { status, enable, control, checkedHalves } = state;
     Object.assign(this, { status, enable, control, checkedHalves });
     this.gpeStatus = [...state.gpeStatus];

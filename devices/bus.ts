@@ -2,6 +2,8 @@
  * What a device model may see of the world: ports, memory-mapped ranges, an interrupt line, timers on virtual time.
  * The same models are silicon of the physical machine and emulated devices of a VM.
  */
+import type { Stateful } from '../memory/stateful';
+
 export type AccessSize = 1 | 2 | 4;
 
 /** A device on I/O ports. `port` is the absolute port number. Values are unsigned; reads of nothing return all ones. */
@@ -17,10 +19,9 @@ export interface InterruptLine {
   set(level: boolean): void;
 }
 
-/** A device that a snapshot can hold: plain data out, the same data in. */
-export interface Snapshotable<T = unknown> {
-  save(): T;
-  restore(state: T): void;
+/** Two devices want the same port. The message says which. */
+export class PortConflict extends Error {
+  override readonly name = 'PortConflict';
 }
 
 /** 64 Ki ports. Accesses wider than a device's registered range are split into bytes. */
@@ -69,6 +70,7 @@ export class Timer {
   deadline = Infinity;
   constructor(
     private readonly owner: Scheduler,
+    readonly name: string,
     /** Called with the deadline that was reached (time is then at or after it). The timer is disarmed before the call. */
     readonly fire: (deadline: number) => void,
   ) {}
@@ -82,8 +84,11 @@ export class Timer {
   }
 }
 
+/** Name and deadline of each timer in order of creation; null: disarmed. */
+export type SchedulerState = (readonly [name: string, deadline: number | null])[];
+
 /** The timers of one machine (or one VM). Fires in order of deadline, then of creation. */
-export class Scheduler {
+export class Scheduler implements Stateful<SchedulerState> {
   private readonly timers: Timer[] = [];
   /** Earliest deadline, Infinity when none. */
   next = Infinity;
@@ -92,8 +97,9 @@ export class Scheduler {
 
   constructor(readonly clock: Clock) {}
 
-  timer(fire: (deadline: number) => void): Timer {
-    const t = new Timer(this, fire);
+  /** @param name whose it is, for snapshots and people. */
+  timer(fire: (deadline: number) => void, name = `timer ${this.timers.length}`): Timer {
+    const t = new Timer(this, name, fire);
     this.timers.push(t);
     return t;
   }
@@ -114,5 +120,17 @@ export class Scheduler {
       due.disarm();
       due.fire(deadline);
     }
+  }
+
+  saveState(): SchedulerState {
+    return this.timers.map((t) => [t.name, t.deadline === Infinity ? null : t.deadline] as const);
+  }
+
+  /** Restore the timers' owners before: what they arm on the way does not count. Throws Error when the machine has other timers. */
+  restoreState(state: SchedulerState): void {
+    const [mine, saved] = [this.timers.map((t) => t.name).join(', '), state.map(([name]) => name).join(', ')];
+    if (mine !== saved) throw new Error(`the snapshot has the timers ${saved}; this machine has ${mine}: build it with the same devices`);
+    state.forEach(([, deadline], i) => (this.timers[i].deadline = deadline ?? Infinity));
+    this.changed();
   }
 }

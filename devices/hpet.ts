@@ -2,7 +2,8 @@
  * IA-PC HPET (High Precision Event Timers): a 100 MHz 64-bit main counter and three comparators at FED0_0000h.
  * Timer 0 can be periodic; there is no FSB interrupt delivery.
  */
-import type { MmioDevice, InterruptLine, Scheduler, Snapshotable, Timer } from './bus';
+import type { Stateful } from '../memory/stateful';
+import type { MmioDevice, InterruptLine, Scheduler, Timer } from './bus';
 
 export const HPET_BASE = 0xfed0_0000;
 export const HPET_SIZE = 0x400;
@@ -67,7 +68,7 @@ export interface HpetOptions {
   readonly routes: ReadonlyMap<number, InterruptLine>;
 }
 
-export class Hpet implements MmioDevice, Snapshotable<HpetState> {
+export class Hpet implements MmioDevice, Stateful<HpetState> {
   /** Where the PIT's counter 0 and the RTC connect. */
   readonly pitInput: InterruptLine;
   readonly rtcInput: InterruptLine;
@@ -90,7 +91,7 @@ export class Hpet implements MmioDevice, Snapshotable<HpetState> {
       period: 0n,
       highHalfSetsValue: false,
       asserted: false,
-      timer: options.scheduler.timer((deadline) => this.match(i, deadline)),
+      timer: options.scheduler.timer((deadline) => this.match(i, deadline), `HPET ${i}`),
     }));
     const passThrough = (source: 'pit' | 'rtc'): InterruptLine => ({
       set: (level) => {
@@ -311,7 +312,7 @@ export class Hpet implements MmioDevice, Snapshotable<HpetState> {
     this.arm(t);
   }
 
-  save(): HpetState {
+  saveState(): HpetState {
     const { configuration, counterStart, pit, rtc } = this;
     const timers = this.timers.map(({ config, comparator, period, highHalfSetsValue, asserted, timer }) => {
       const matchAt = timer.deadline === Infinity ? null : timer.deadline;
@@ -320,7 +321,7 @@ export class Hpet implements MmioDevice, Snapshotable<HpetState> {
     return { configuration, counterBase: this.counterBase.toString(), counterStart, pit, rtc, timers };
   }
 
-  restore(state: HpetState): void {
+  restoreState(state: HpetState): void {
     const { configuration, counterStart, pit, rtc } = state;
     Object.assign(this, { configuration, counterStart, pit, rtc });
     this.counterBase = BigInt(state.counterBase);

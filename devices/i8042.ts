@@ -3,8 +3,9 @@
  *
  * The input buffer is always empty: commands and data take no time.
  */
+import type { Stateful } from '../memory/stateful';
 import type { A20Gate } from './a20-gate';
-import type { InterruptLine, PortBus, Snapshotable } from './bus';
+import type { InterruptLine, PortBus } from './bus';
 import { BytePorts } from './byte-ports';
 import type { Ps2Device, Ps2State } from './ps2-device';
 import { SET2_TO_SET1 } from './ps2-translation';
@@ -69,7 +70,7 @@ export interface I8042State {
   mouse: Ps2State | null;
 }
 
-export class I8042 extends BytePorts implements Snapshotable<I8042State> {
+export class I8042 extends BytePorts implements Stateful<I8042State> {
   /** OBF, AUX and timeout describe `output`. */
   private status: number = 0;
   private output = 0;
@@ -249,20 +250,20 @@ export class I8042 extends BytePorts implements Snapshotable<I8042State> {
     if (resets) this.options.reset();
   }
 
-  save(): I8042State {
+  saveState(): I8042State {
     const { status, output, command, outputPort, breakPending } = this;
-    const keyboard = this.options.keyboard?.save() ?? null;
-    const mouse = this.options.mouse?.save() ?? null;
+    const keyboard = this.options.keyboard?.saveState() ?? null;
+    const mouse = this.options.mouse?.saveState() ?? null;
     return { status, output, command, outputPort, breakPending, ram: [...this.ram], replies: this.replies.map((r) => ({ ...r })), keyboard, mouse };
   }
 
-  restore(state: I8042State): void {
+  restoreState(state: I8042State): void {
     const { status, output, command, outputPort, breakPending } = state;
     Object.assign(this, { status, output, command, outputPort, breakPending });
     this.ram = [...state.ram];
     this.replies = state.replies.map((r) => ({ ...r }));
-    if (state.keyboard) this.options.keyboard?.restore(state.keyboard);
-    if (state.mouse) this.options.mouse?.restore(state.mouse);
+    if (state.keyboard) this.options.keyboard?.restoreState(state.keyboard);
+    if (state.mouse) this.options.mouse?.restoreState(state.mouse);
     this.options.a20.set('keyboardController', (this.outputPort & OUTPUT_PORT.A20) !== 0);
     this.updateInterrupts();
   }

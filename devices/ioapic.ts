@@ -4,7 +4,8 @@
  * DEVIATION: the polarity bit is kept and means nothing: an asserted line is `true`, whatever its voltage.
  * DEVIATION: messages arrive at once, so the delivery status is always idle.
  */
-import type { AccessSize, InterruptLine, MmioDevice, Snapshotable } from './bus';
+import type { Stateful } from '../memory/stateful';
+import type { AccessSize, InterruptLine, MmioDevice } from './bus';
 import { MessageAddress, MessageData, type InterruptSink } from './interrupt-message';
 
 export const IOAPIC_BASE = 0xfec0_0000;
@@ -41,7 +42,7 @@ export interface IoApicState {
   id: number;
 }
 
-export class IoApic implements MmioDevice, Snapshotable<IoApicState> {
+export class IoApic implements MmioDevice, Stateful<IoApicState> {
   /** By global system interrupt. */
   readonly inputs: readonly InterruptLine[];
   private readonly low = new Uint32Array(IOAPIC_PINS).fill(RTE.MASKED);
@@ -135,12 +136,12 @@ export class IoApic implements MmioDevice, Snapshotable<IoApicState> {
     this.settle(pin);
   }
 
-  save(): IoApicState {
+  saveState(): IoApicState {
     const { lines, select, id } = this;
     return { low: [...this.low], high: [...this.high], lines, select, id };
   }
 
-  restore(state: IoApicState): void {
+  restoreState(state: IoApicState): void {
     const { lines, select, id } = state;
     Object.assign(this, { lines, select, id });
     this.low.set(state.low);

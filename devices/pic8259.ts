@@ -1,5 +1,6 @@
 /** The two cascaded 8259A interrupt controllers of a PC, with the edge/level control registers (ELCR) of the chipset. */
-import type { InterruptLine, PortBus, Snapshotable } from './bus';
+import type { Stateful } from '../memory/stateful';
+import type { InterruptLine, PortBus } from './bus';
 import { BytePorts } from './byte-ports';
 
 const ICW1 = { SNGL: 0x02, IC4: 0x01, select: 0x10 } as const;
@@ -250,7 +251,7 @@ export interface PicPairState {
 }
 
 /** Ports 20h-21h (master), A0h-A1h (slave), 4D0h-4D1h (ELCR). */
-export class PicPair extends BytePorts implements Snapshotable<PicPairState> {
+export class PicPair extends BytePorts implements Stateful<PicPairState> {
   /** IRQ0-IRQ15. IRQ2 is the cascade and takes no input. A device must hold its line until it is served. */
   readonly inputs: readonly InterruptLine[];
   private readonly master: PicChip;
@@ -312,11 +313,11 @@ export class PicPair extends BytePorts implements Snapshotable<PicPairState> {
     else if (port === 0x4d1) this.slave.writeElcr(value);
   }
 
-  save(): PicPairState {
+  saveState(): PicPairState {
     return { master: { ...this.master.state }, slave: { ...this.slave.state } };
   }
 
-  restore(state: PicPairState): void {
+  restoreState(state: PicPairState): void {
     this.master.state = { ...state.master };
     this.slave.state = { ...state.slave };
     this.output.set(this.master.int);

@@ -116,7 +116,8 @@ export class PitCounter {
   count(cycle: number): number {
     this.sync(cycle);
     const { mode, loaded, period, bcd, idleCount } = this.state;
-    if (!loaded) return idleCount;
+    // A count read before the CLK pulse that loads it may be the old one or the new one: kernels wait a microsecond, which a read need not take.
+    if (!loaded) return this.state.loadAt !== null ? this.state.countRegister : idleCount;
     const e = this.elapsed(cycle);
     let value: number;
     if (mode === 2) {

@@ -1,5 +1,6 @@
 /** 82C54 programmable interval timer (ports 40h-43h) and port 61h, which holds GATE and OUT of counter 2. */
-import type { InterruptLine, PortBus, Scheduler, Snapshotable, Timer } from './bus';
+import type { Stateful } from '../memory/stateful';
+import type { InterruptLine, PortBus, Scheduler, Timer } from './bus';
 import { BytePorts } from './byte-ports';
 import { Frequency } from './frequency';
 import { ACCESS, PitCounter, type PitCounterState } from './pit-counter';
@@ -18,7 +19,7 @@ export interface PitState {
   edgeIsStrobe: boolean;
 }
 
-export class Pit8254 extends BytePorts implements Snapshotable<PitState> {
+export class Pit8254 extends BytePorts implements Stateful<PitState> {
   private readonly counters = [new PitCounter(true), new PitCounter(true), new PitCounter(false)];
   private port61 = 0;
   private readonly timer: Timer;
@@ -32,7 +33,7 @@ export class Pit8254 extends BytePorts implements Snapshotable<PitState> {
     private readonly irq0: InterruptLine,
   ) {
     super();
-    this.timer = scheduler.timer(() => this.followOutput());
+    this.timer = scheduler.timer(() => this.followOutput(), 'PIT');
   }
 
   attach(ports: PortBus): void {
@@ -107,12 +108,12 @@ export class Pit8254 extends BytePorts implements Snapshotable<PitState> {
     if (deadline !== this.timer.deadline) this.timer.arm(deadline);
   }
 
-  save(): PitState {
+  saveState(): PitState {
     const { port61, edgeAt, edgeIsStrobe } = this;
     return { counters: this.counters.map((c) => ({ ...c.state })), port61, edgeAt, edgeIsStrobe };
   }
 
-  restore(state: PitState): void {
+  restoreState(state: PitState): void {
     this.counters.forEach((counter, i) => (counter.state = { ...state.counters[i] }));
     this.port61 = state.port61;
     this.edgeAt = state.edgeAt;

@@ -1,4 +1,6 @@
 /** What stands at the other end of a PS/2 cable: bytes to the device, a bounded queue of bytes from it. */
+import type { Stateful } from '../memory/stateful';
+
 export interface Ps2State {
   queue: number[];
   /** Command whose parameter bytes are awaited, 0 for none. */
@@ -14,7 +16,7 @@ export const PS2_REPLY = { acknowledge: 0xfa, resend: 0xfe, selfTestPassed: 0xaa
 /** A keyboard buffers 16 bytes; replies must fit behind them. */
 const QUEUE_LIMIT = 64;
 
-export abstract class Ps2Device {
+export abstract class Ps2Device implements Stateful<Ps2State> {
   protected state: Ps2State;
   /** Set by the controller: the device has something to say. */
   onData: () => void = () => {};
@@ -49,11 +51,11 @@ export abstract class Ps2Device {
     this.state.queue = [];
   }
 
-  save(): Ps2State {
+  saveState(): Ps2State {
     return { ...this.state, queue: [...this.state.queue], settings: { ...this.state.settings } };
   }
 
-  restore(state: Ps2State): void {
+  restoreState(state: Ps2State): void {
     this.state = { ...state, queue: [...state.queue], settings: { ...state.settings } };
   }
 }

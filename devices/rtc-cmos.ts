@@ -1,5 +1,6 @@
 /** MC146818 real-time clock with 128 bytes of battery-backed RAM, as in a PC: ports 70h (index) and 71h (data), IRQ8. */
-import type { InterruptLine, PortBus, Scheduler, Snapshotable, Timer } from './bus';
+import type { Stateful } from '../memory/stateful';
+import type { InterruptLine, PortBus, Scheduler, Timer } from './bus';
 import { BytePorts } from './byte-ports';
 import { Frequency } from './frequency';
 import { advanceCalendar, RTC_REGISTER, secondsToAlarm, writeCalendar, type RtcFormat } from './rtc-calendar';
@@ -36,7 +37,7 @@ export interface RtcState {
   checkedAt: number;
 }
 
-export class RtcCmos extends BytePorts implements Snapshotable<RtcState> {
+export class RtcCmos extends BytePorts implements Stateful<RtcState> {
   private readonly ram = new Uint8Array(128);
   private index = 0;
   /** PF, AF and UF of register C. */
@@ -58,7 +59,7 @@ export class RtcCmos extends BytePorts implements Snapshotable<RtcState> {
     writeMemorySizes(this.ram, options.lowRam, options.highRam);
     for (const [address, value] of Object.entries(options.nvram ?? {})) this.ram[Number(address) & 0x7f] = value;
     writeChecksum(this.ram);
-    this.timer = options.scheduler.timer(() => this.settle());
+    this.timer = options.scheduler.timer(() => this.settle(), 'RTC');
   }
 
   attach(ports: PortBus): void {
@@ -193,12 +194,12 @@ export class RtcCmos extends BytePorts implements Snapshotable<RtcState> {
     this.settle();
   }
 
-  save(): RtcState {
+  saveState(): RtcState {
     const { index, flags, secondStart, dividerStart, checkedAt } = this;
     return { ram: [...this.ram], index, flags, secondStart, dividerStart, checkedAt };
   }
 
-  restore(state: RtcState): void {
+  restoreState(state: RtcState): void {
     this.ram.set(state.ram);
     this.index = state.index;
     this.flags = state.flags;

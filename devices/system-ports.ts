@@ -1,6 +1,7 @@
 /** Chipset ports that reset the machine, open A20, or show how far firmware has come: 80h, 92h, CF9h. */
+import type { Stateful } from '../memory/stateful';
 import type { A20Gate } from './a20-gate';
-import type { PortBus, Snapshotable } from './bus';
+import type { PortBus } from './bus';
 import { BytePorts } from './byte-ports';
 
 /** `init`: INIT# to the processors (CF9h soft reset, port 92h). `reset`: PLTRST#, everything. `power-cycle`: the same through S5. */
@@ -22,7 +23,7 @@ export interface SystemPortsState {
   postCode: number;
 }
 
-export class SystemPorts extends BytePorts implements Snapshotable<SystemPortsState> {
+export class SystemPorts extends BytePorts implements Stateful<SystemPortsState> {
   private port92: number = PORT_92.ALT_A20_GATE;
   private resetControl = 0;
   private postCode = 0;
@@ -70,12 +71,12 @@ export class SystemPorts extends BytePorts implements Snapshotable<SystemPortsSt
     else this.options.reset(value & RST_CNT.FULL_RST ? 'power-cycle' : 'reset');
   }
 
-  save(): SystemPortsState {
+  saveState(): SystemPortsState {
     const { port92, resetControl, postCode } = this;
     return { port92, resetControl, postCode };
   }
 
-  restore(state: SystemPortsState): void {
+  restoreState(state: SystemPortsState): void {
     Object.assign(this, state);
     this.options.a20.set('port92', (this.port92 & PORT_92.ALT_A20_GATE) !== 0);
   }

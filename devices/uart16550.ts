@@ -4,7 +4,8 @@
  * DEVIATION: the transmitter takes no time (THRE and TEMT always read 1) and the receiver is refilled as fast as the guest drains it.
  * DEVIATION: characters are always 8 bits wide whatever LCR says: many small kernels never set the word length that firmware leaves them.
  */
-import type { InterruptLine, PortBus, Scheduler, Snapshotable, Timer } from './bus';
+import type { Stateful } from '../memory/stateful';
+import type { InterruptLine, PortBus, Scheduler, Timer } from './bus';
 import { BytePorts } from './byte-ports';
 
 /** Register offsets. */
@@ -67,7 +68,7 @@ export interface UartState {
   backlog: number[];
 }
 
-export class Uart16550 extends BytePorts implements Snapshotable<UartState> {
+export class Uart16550 extends BytePorts implements Stateful<UartState> {
   private ier = 0;
   private fcr = 0;
   private lcr = 0;
@@ -87,10 +88,13 @@ export class Uart16550 extends BytePorts implements Snapshotable<UartState> {
 
   constructor(private readonly options: UartOptions) {
     super();
-    this.timeout = options.scheduler.timer(() => {
-      this.timeoutPending = true;
-      this.updateInterrupt();
-    });
+    this.timeout = options.scheduler.timer(
+      () => {
+        this.timeoutPending = true;
+        this.updateInterrupt();
+      },
+      `UART ${options.base.toString(16)}h`,
+    );
   }
 
   attach(ports: PortBus): void {
@@ -110,6 +114,9 @@ export class Uart16550 extends BytePorts implements Snapshotable<UartState> {
   }
 
   /** Characters the guest has not read yet. */
+  get listening(): boolean {
+    return (this.ier & IER.ERBFI) !== 0;
+  }
   get pendingInput(): number {
     return this.fifo.length + this.backlog.length - this.backlogHead;
   }
@@ -319,14 +326,29 @@ export class Uart16550 extends BytePorts implements Snapshotable<UartState> {
 
   // ---- snapshot ----
 
-  save(): UartState {
+  saveState(): UartState {
     const { ier, fcr, lcr, mcr, scratch, divisor, errors, modemDelta, threPending, timeoutPending } = this;
     const timeoutAt = this.timeout.deadline === Infinity ? null : this.timeout.deadline;
-    const backlog = this.backlog.slice(this.backlogHead);
-    return { ier, fcr, lcr, mcr, scratch, divisor, errors, modemDelta, threPending, timeoutPending, timeoutAt, fifo: [...this.fifo], backlog };
+    this.backlog = this.backlog.slice(this.backlogHead);
+    this.backlogHead = 0;
+    return {
+      ier,
+      fcr,
+      lcr,
+      mcr,
+      scratch,
+      divisor,
+      errors,
+      modemDelta,
+      threPending,
+      timeoutPending,
+      timeoutAt,
+      fifo: [...this.fifo],
+      backlog: [...this.backlog],
+    };
   }
 
-  restore(state: UartState): void {
+  restoreState(state: UartState): void {
     const { timeoutAt, fifo, backlog, ...registers } = state;
     Object.assign(this, registers);
     this.fifo = [...fifo];

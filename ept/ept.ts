@@ -1,6 +1,7 @@
 /** Extended page tables as the second dimension of address translation, with the cache of guest-physical mappings. */
 import { NestedAccess, type NestedTranslation } from '../cpu/interfaces';
 import type { PhysicalMemory } from '../memory/physical-memory';
+import type { Stateful } from '../memory/stateful';
 import { EptEntry, EptQualification, Eptp, type EptCapabilities } from './format';
 import { EptWalkOutcome, EptWalker } from './walk';
 
@@ -16,7 +17,15 @@ const CACHE_MASK = (1 << CACHE_BITS) - 1;
 /** Guest-physical addresses that a page walk of length 4 translates: bits 47:0. */
 const TRANSLATED = 2 ** 48;
 
-export class Ept implements NestedTranslation {
+export interface EptState {
+  readonly active: boolean;
+  readonly root: number;
+  readonly accessedDirty: boolean;
+  /** Cached guest-physical mappings: they are as visible to software as those of a TLB. */
+  readonly cached: readonly (readonly [page: number, root: number, frame: number, permissions: number])[];
+}
+
+export class Ept implements NestedTranslation, Stateful<EptState> {
   active = false;
   /** Bits 51:12 of the EPTP: mappings are associated with nothing else of it. SDM "Information That May Be Cached". */
   root = 0;
@@ -106,6 +115,29 @@ export class Ept implements NestedTranslation {
     this.cachedPermissions[slot] = permissions;
     this.permissions = permissions;
     return walker.frame + (gpa - page * 4096);
+  }
+
+  saveState(): EptState {
+    const { active, root, accessedDirty } = this;
+    const cached: EptState['cached'][number][] = [];
+    this.cachedPage.forEach((page, i) => {
+      if (page >= 0) cached.push([page, this.cachedRoot[i], this.cachedFrame[i], this.cachedPermissions[i]]);
+    });
+    return { active, root, accessedDirty, cached };
+  }
+
+  restoreState({ active, root, accessedDirty, cached }: EptState): void {
+    this.active = active;
+    this.root = root;
+    this.accessedDirty = accessedDirty;
+    this.flush();
+    for (const [page, pageRoot, frame, permissions] of cached) {
+      const slot = page & CACHE_MASK;
+      this.cachedPage[slot] = page;
+      this.cachedRoot[slot] = pageRoot;
+      this.cachedFrame[slot] = frame;
+      this.cachedPermissions[slot] = permissions;
+    }
   }
 
   private refused(fault: EptFault): -1 {

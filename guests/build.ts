@@ -13,10 +13,25 @@ interface Guest {
 }
 
 const COMMON = ['common/start.S', 'common/interrupts.S', 'common/interrupts.c', 'common/print.c', 'common/machine.c'];
+/** The hypervisors themselves, and one file for each group of cases. */
+const SVM_HYPERVISOR = [
+  'svm-hypervisor', 'vm', 'npt', 'report', 'host', 'instructions', 'io', 'msr', 'nested-page-faults', 'exceptions', 'injection', 'virtual-interrupts',
+  'control-registers', 'interrupts', 'state', 'modes', 'invalid', 'features',
+]
+  .map((part) => `svm-hypervisor/${part}.c`)
+  .concat('svm-hypervisor/world-switch.S'); // prettier-ignore
+const VMX_HYPERVISOR = [
+  'vmx-hypervisor', 'vm', 'ept', 'report', 'vmx-instructions', 'instructions', 'io', 'msr', 'ept-violations', 'exceptions', 'injection',
+  'control-registers', 'interrupts', 'modes', 'failures',
+]
+  .map((part) => `vmx-hypervisor/${part}.c`)
+  .concat('vmx-hypervisor/world-switch.S'); // prettier-ignore
 const GUESTS: readonly Guest[] = [
   { name: 'hello', sources: ['hello/hello.c'] },
   { name: 'tour', sources: ['tour/tour.c'] },
   { name: 'bench', sources: ['bench/bench.c', 'bench/compute.c', 'bench/system.c', 'bench/user.S', 'bench/float.c'] },
+  { name: 'svm-hypervisor', sources: SVM_HYPERVISOR },
+  { name: 'vmx-hypervisor', sources: VMX_HYPERVISOR },
 ];
 
 const COMPILE = [

@@ -3,12 +3,19 @@
  * stands behind a guest page is the allocator's choice, and with a seed that choice is permuted.
  */
 import type { PhysicalMemory } from '../memory/physical-memory';
+import type { Stateful } from '../memory/stateful';
 
 export const SMALL = 4096;
 export const LARGE = 0x20_0000;
 
-export class HostFrames {
-  private readonly large: number[] = [];
+/** Frames not given out, in the order in which they will be (from the end). */
+export interface HostFramesState {
+  readonly large: readonly number[];
+  readonly small: readonly number[];
+}
+
+export class HostFrames implements Stateful<HostFramesState> {
+  private large: number[] = [];
   private small: number[] = [];
 
   /**
@@ -49,9 +56,26 @@ export class HostFrames {
     return frame;
   }
 
+  /** Consecutive 4 KiB frames, at most a 2 MiB block of them. Throws RangeError when host memory is used up. */
+  takeRun(count: number): number {
+    const block = count * SMALL <= LARGE ? this.takeLarge() : undefined;
+    if (block === undefined) throw new RangeError(`no ${count} consecutive frames of host memory are left: give the physical machine more RAM`);
+    for (let a = block + LARGE - SMALL; a >= block + count * SMALL; a -= SMALL) this.small.push(a);
+    return block;
+  }
+
   /** A free 2 MiB block, or undefined. */
   takeLarge(): number | undefined {
     return this.large.pop();
+  }
+
+  saveState(): HostFramesState {
+    return { large: [...this.large], small: [...this.small] };
+  }
+
+  restoreState({ large, small }: HostFramesState): void {
+    this.large = [...large];
+    this.small = [...small];
   }
 
   /** Everything not given out: for tests that poison it. */

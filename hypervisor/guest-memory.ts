@@ -4,6 +4,7 @@
  */
 import type { AccessSize, MmioDevice } from '../devices/bus';
 import { LOW_RAM_LIMIT, type PhysicalMemory } from '../memory/physical-memory';
+import type { Stateful } from '../memory/stateful';
 import { LARGE, SMALL, type HostFrames } from './frames';
 
 const FOUR_GIB = 0x1_0000_0000;
@@ -16,7 +17,13 @@ interface Range {
   readonly device: MmioDevice;
 }
 
-export class GuestMemory {
+/** Which host frames stand behind guest memory. */
+export interface GuestMemoryState {
+  readonly blocks: Float64Array;
+  readonly pages: readonly (readonly [block: number, pages: Float64Array])[];
+}
+
+export class GuestMemory implements Stateful<GuestMemoryState> {
   /** By guest 2 MiB block: host address of a block that is backed as one; PAGES: see `pages`; 0: nothing yet. */
   private readonly blocks: Float64Array;
   /** Host addresses of the 4 KiB pages of blocks that are backed page by page; 0: nothing yet. */
@@ -116,6 +123,18 @@ export class GuestMemory {
       done += chunk;
     }
     return out;
+  }
+
+  // ---- snapshots: the frames' contents, and the nested paging structures, are host RAM ----
+
+  saveState(): GuestMemoryState {
+    return { blocks: this.blocks.slice(), pages: [...this.pages].map(([block, pages]) => [block, pages.slice()] as const) };
+  }
+
+  restoreState({ blocks, pages }: GuestMemoryState): void {
+    this.blocks.set(blocks);
+    this.pages.clear();
+    for (const [block, frames] of pages) this.pages.set(block, frames.slice());
   }
 
   // ---- devices ----

@@ -5,17 +5,31 @@
 import { parseProfile } from '../cpu/profiles/profile';
 import type { CpuProfile, EntropySource } from '../cpu/interfaces';
 import type { BootFormat, BootModule } from '../guests/boot/boot-request';
+import { BootError } from '../guests/boot/boot-error';
 import { planBoot } from '../guests/boot/plan';
 import { Machine } from '../machine/machine';
 import { boardMemoryMap } from '../machine/memory-map';
 import { platformFactory, type Platform } from '../machine/platform';
+import type { Stateful } from '../memory/stateful';
 import type { StopReason } from './exit';
 import { HostFrames, LARGE } from './frames';
+import {
+  entropyState,
+  requireSameSettings,
+  restorePlatform,
+  savePlatform,
+  settingsOf,
+  type GuestSettings,
+  type GuestState,
+  type GuestSurroundings,
+} from './guest-state';
 import { ROUTES, type Routes } from './routes';
 import type { ExitRow } from './statistics';
 import type { VcpuObserver } from './vcpu';
 import { VirtualMachine } from './virtual-machine';
 import { VmxProcessor } from './vmx/processor';
+import type { VirtualProcessor } from './port';
+import { SvmProcessor } from './svm/processor';
 
 export interface GuestConfig {
   readonly image: Uint8Array;
@@ -27,8 +41,8 @@ export interface GuestConfig {
   readonly commandLine?: string;
   /** RAM of the guest in bytes, a multiple of 4096. */
   readonly memoryBytes: number;
-  /** 'bare' runs the image in root mode on the physical machine; 'vmx' in a VM. */
-  readonly backend: 'bare' | 'vmx';
+  /** 'bare' runs the image in root mode on the physical machine; 'vmx' and 'svm' in a VM, on a processor with that extension. */
+  readonly backend: 'bare' | 'vmx' | 'svm';
   /** Processor identity as the guest sees it: a preset with +feature and -feature (cpu/profiles). Default 'intel'. */
   readonly cpu?: string;
   readonly serialOutput: (byte: number) => void;
@@ -40,12 +54,14 @@ export interface GuestConfig {
   readonly hpet?: boolean;
   /** Show a VM KVM's CPUID leaves and paravirtual clock. Default false: no hypervisor is to be seen. */
   readonly kvmParavirt?: boolean;
-  /** What RDRAND answers, if the processor has it. Default: a generator seeded with 0. */
+  /** What RDRAND answers, if the processor has it. Default: a generator seeded with 0. Snapshots need one that is Stateful. */
   readonly entropy?: EntropySource;
   /** Permutes the host frames behind guest memory; 0 keeps them in order. */
   readonly frameSeed?: number;
   /** Fills every host frame that is not given out, to show that a guest never sees or touches one. */
   readonly poison?: number;
+  /** Asked now and then between VM exits: true ends the current run() as stop() does. */
+  readonly pause?: () => boolean;
   readonly routes?: Routes;
   readonly observer?: VcpuObserver;
 }
@@ -60,15 +76,19 @@ const HOST_OVERHEAD = 32 << 20;
 const HOST_RESERVED = LARGE;
 const DEFAULT_RTC_START = 1_767_225_600;
 
-export class Guest {
+export class Guest implements Stateful<GuestState> {
   readonly machine: Machine;
   readonly vm: VirtualMachine | undefined;
   readonly platform: Platform;
   readonly description: string;
   private readonly frames: HostFrames | undefined;
+  private readonly settings: GuestSettings;
   private ending: GuestStop | undefined;
+  private running = false;
 
-  constructor(config: GuestConfig) {
+  /** @param from goes on from a snapshot instead of booting the image: see fromState(). */
+  constructor(config: GuestConfig, from?: GuestState) {
+    this.settings = settingsOf(config);
     const profile = parseProfile(config.cpu ?? 'intel');
     let platform: Platform | undefined;
     const factory = platformFactory(
@@ -91,13 +111,13 @@ export class Guest {
     if (config.backend === 'bare') {
       this.machine = new Machine({ ramBytes: config.memoryBytes, profile, platform: factory });
     } else {
-      this.machine = new Machine({ ramBytes: Math.ceil(config.memoryBytes / LARGE) * LARGE + HOST_OVERHEAD, profile: hostProfile(config.cpu ?? 'intel') });
+      const ramBytes = Math.ceil(config.memoryBytes / LARGE) * LARGE + HOST_OVERHEAD;
+      this.machine = new Machine({ ramBytes, profile: withExtension(profile, config.backend) });
       const { machine } = this;
-      if (machine.vmx === undefined) throw new Error('the processor has no VMX');
       this.frames = new HostFrames(hostRanges(machine.memory.lowRam, machine.memory.highRam), config.frameSeed ?? 0);
       if (config.poison !== undefined)
         for (const { base, size } of this.frames.free()) machine.memory.writeBytes(base, new Uint8Array(size).fill(config.poison));
-      const processor = new VmxProcessor(machine.cpu, machine.engine, machine.vmx, this.frames);
+      const processor = virtualProcessor(machine, config.backend, this.frames);
       this.vm = new VirtualMachine({
         cpu: machine.cpu,
         engine: machine.engine,
@@ -111,11 +131,17 @@ export class Guest {
       });
       this.vm.memory.dirtyFrames = config.poison !== undefined;
       this.vm.vcpu.observer = config.observer;
+      this.vm.vcpu.pause = config.pause;
     }
     this.platform = platform!;
     const entropy = config.entropy ?? seededEntropy(0);
     this.machine.cpu.entropy = entropy;
     if (this.vm) this.vm.vcpu.model().entropy = entropy;
+    if (from !== undefined) {
+      this.description = from.description;
+      this.restoreState(from);
+      return;
+    }
     const { acpi } = this.platform;
     const plan = planBoot(config.image, {
       memoryBytes: config.memoryBytes,
@@ -127,9 +153,16 @@ export class Guest {
       imageName: config.imageName,
       format: config.format,
     });
+    if (plan.entry.mode === 'long64' && !profile.has('lm'))
+      throw new BootError(`the image starts in 64-bit mode, which the CPU "${config.cpu ?? 'intel'}" does not have: leave lm in, or use a 32-bit image`);
     this.description = plan.description;
     const withTables = { ...plan, writes: [...acpi.tables, ...plan.writes] };
     (this.vm ?? this.machine).boot(withTables);
+  }
+
+  /** A guest that goes on where a snapshot was taken, of this process or another. */
+  static fromState(state: GuestState, surroundings: GuestSurroundings): Guest {
+    return new Guest({ ...state.settings, ...surroundings, image: new Uint8Array(0) }, state);
   }
 
   private end(because: StopReason, explanation: string, status?: number): void {
@@ -141,8 +174,13 @@ export class Guest {
   /** Runs until virtual time `limit` (ticks), or until the guest ends. */
   run(limit: number): GuestStop {
     if (this.ending) return this.ending;
-    const stop = this.vm ? this.vm.run(limit) : this.runBare(limit);
-    return this.ending ?? stop;
+    this.running = true;
+    try {
+      const stop = this.vm ? this.vm.run(limit) : this.runBare(limit);
+      return this.ending ?? stop;
+    } finally {
+      this.running = false;
+    }
   }
 
   private runBare(limit: number): GuestStop {
@@ -157,9 +195,50 @@ export class Guest {
     this.machine.engine.stop();
   }
 
+  /**
+   * The whole machine between two calls of run(). RAM is shared with the snapshot before: the cost is what was written since.
+   * Throws Error in a callback during run(), and for a guest with parts that keep no state.
+   */
+  saveState(): GuestState {
+    this.requireStopped('taken');
+    return {
+      settings: this.settings,
+      description: this.description,
+      instructions: this.instructions,
+      time: this.time,
+      machine: this.machine.saveState(),
+      platform: savePlatform(this.platform),
+      vm: this.vm?.saveState(),
+      frames: this.frames?.saveState(),
+      entropy: entropyState(this.machine.cpu.entropy).saveState(),
+      ending: this.ending,
+    };
+  }
+
+  /** Puts this guest where the snapshot was taken. Throws Error for a snapshot of a guest with other settings; then nothing was changed. */
+  restoreState(state: GuestState): void {
+    this.requireStopped('restored');
+    requireSameSettings(state.settings, this.settings);
+    restorePlatform(this.platform, state.platform);
+    this.machine.restoreState(state.machine);
+    if (this.vm && state.vm) this.vm.restoreState(state.vm);
+    if (this.frames && state.frames) this.frames.restoreState(state.frames);
+    entropyState(this.machine.cpu.entropy).restoreState(state.entropy);
+    this.ending = state.ending;
+  }
+
+  private requireStopped(what: string): void {
+    if (this.running) throw new Error(`a snapshot cannot be ${what} while the guest runs: call stop(), and do it when run() has returned`);
+  }
+
   /** Types bytes at COM1. */
   sendSerial(bytes: Uint8Array): void {
     this.platform.uart.receive(bytes);
+  }
+
+  /** The guest takes serial input by interrupt. */
+  get listening(): boolean {
+    return this.platform.uart.listening;
   }
 
   /** Guest instructions retired, and virtual time in ticks. */
@@ -180,7 +259,7 @@ export class Guest {
 }
 
 /** SplitMix64: random bits that follow from the seed. */
-export function seededEntropy(seed: number): EntropySource {
+export function seededEntropy(seed: number): EntropySource & Stateful<bigint> {
   let state = BigInt(seed);
   return {
     next: () => {
@@ -190,12 +269,37 @@ export function seededEntropy(seed: number): EntropySource {
       z = BigInt.asUintN(64, (z ^ (z >> 27n)) * 0x94d0_49bb_1331_11ebn);
       return z ^ (z >> 31n);
     },
+    saveState: () => state,
+    restoreState: (saved) => void (state = saved),
   };
 }
 
-/** The physical processor under a VM: the guest's identity with VMX added. */
-function hostProfile(cpu: string): CpuProfile {
-  return parseProfile(`${cpu.replace(/,-vmx\b/g, '')},+vmx`);
+/** What AMD-V has stands in CPUID; an identity that is not AMD's has no such leaf, but the processor under its VM does. */
+const SVM_HOST = parseProfile('amd-svm');
+const SVM_LEAF = 0x8000_000a;
+
+/** The hypervisor's root program runs in 64-bit mode, whatever its guest's processor lacks. */
+const NEEDED_BY_THE_HOST = new Set(['lm', 'pae', 'msr', 'nx', 'fxsr', 'sse', 'sse2', 'syscall', 'xsave']);
+
+/** The physical processor under a VM: the guest's identity, with one extension and not the other. */
+function withExtension(guest: CpuProfile, extension: 'vmx' | 'svm'): CpuProfile {
+  return {
+    name: `${guest.name} with ${extension}`,
+    vendor: guest.vendor,
+    physicalAddressWidth: guest.physicalAddressWidth,
+    cpuid: (leaf, subleaf) => (extension === 'svm' && leaf === SVM_LEAF ? SVM_HOST.cpuid(leaf, subleaf) : guest.cpuid(leaf, subleaf)),
+    has: (feature) => {
+      if (feature === 'vmx' || feature === 'svm') return feature === extension;
+      return NEEDED_BY_THE_HOST.has(feature) || guest.has(feature);
+    },
+  };
+}
+
+function virtualProcessor(machine: Machine, backend: 'vmx' | 'svm', frames: HostFrames): VirtualProcessor {
+  const { cpu, engine, vmx, svm, scheduler } = machine;
+  if (backend === 'vmx' && vmx !== undefined) return new VmxProcessor(cpu, engine, vmx, frames);
+  if (backend === 'svm' && svm !== undefined) return new SvmProcessor(cpu, engine, svm, frames, scheduler);
+  throw new Error(`the processor has no ${backend.toUpperCase()}`);
 }
 
 function hostRanges(lowRam: number, highRam: number): { base: number; size: number }[] {

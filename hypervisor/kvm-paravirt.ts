@@ -2,6 +2,7 @@
  * KVM's paravirtual interface as an option: the CPUID leaves that Linux looks for, and the paravirtual clock (MSRs 4B564D00h, 4B564D01h).
  * Layouts: Linux Documentation/virt/kvm/x86/cpuid.rst and msr.rst. It wraps another policy and answers what is KVM's.
  */
+import type { Stateful } from '../memory/stateful';
 import type { ProcessorPolicy } from './vcpu';
 import type { GuestMemory } from './guest-memory';
 
@@ -26,7 +27,13 @@ const WALL_CLOCK_BYTES = 12;
 
 type Registers = readonly [number, number, number, number];
 
-export class KvmParavirt implements ProcessorPolicy {
+/** The MSRs as they were last written. */
+export interface KvmParavirtState {
+  readonly systemTime: bigint;
+  readonly wallClock: bigint;
+}
+
+export class KvmParavirt implements ProcessorPolicy, Stateful<KvmParavirtState> {
   private systemTime = 0n;
   private wallClock = 0n;
 
@@ -76,6 +83,16 @@ export class KvmParavirt implements ProcessorPolicy {
       });
     }
     return this.inner.writeMsr(index, value);
+  }
+
+  saveState(): KvmParavirtState {
+    const { systemTime, wallClock } = this;
+    return { systemTime, wallClock };
+  }
+
+  restoreState({ systemTime, wallClock }: KvmParavirtState): void {
+    this.systemTime = systemTime;
+    this.wallClock = wallClock;
   }
 
   /** Writes a structure whose first word is a version, even when it is consistent. False (#GP) where there is no RAM. */

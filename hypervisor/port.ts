@@ -22,6 +22,10 @@ export interface VirtualProcessor {
   load(state: EntryState): void;
   /** Enters the guest (or goes on, after a pause) until it exits or virtual time reaches `limit` (ticks). */
   run(limit: number): RunResult;
+  /** The last run() ended in a pause: the guest's state is in the processor, not where exits leave it. */
+  readonly paused: boolean;
+  /** Paused: the next run() ends in an exit before another instruction of the guest, so that an event can be given to it. */
+  kick(): void;
   /** Name of the last exit as the vendor's manual spells it. */
   exitName(): string;
   /** The vendor's record of the last exit. */
@@ -47,6 +51,7 @@ export interface VirtualProcessor {
   setCr2(address: bigint): void;
   /** Exit as soon as the guest could take an interrupt. */
   requestInterruptWindow(on: boolean): void;
+  readonly windowRequested: boolean;
   /** Exit when virtual time reaches this tick; Infinity for never. */
   setDeadline(tick: number): void;
   /** Adds to the time stamp counter that the guest reads (64-bit, modulo 2^64). */
@@ -57,6 +62,8 @@ export interface VirtualProcessor {
   /** Guest-physical pages [gpa, gpa + size) are host frames from `host` on; size is 4 KiB or 2 MiB. */
   map(gpa: number, host: number, size: number, writable: boolean): void;
   unmap(gpa: number, size: number): void;
+  /** Host-physical address of the top one of the nested paging structures. */
+  readonly nestedRoot: number;
 
   /** Copies the whole guest processor state into a processor model (for emulation), and back. */
   copyTo(model: Cpu): void;

@@ -1,3 +1,5 @@
+import type { Stateful } from '../memory/stateful';
+
 /** Counts of VM exits, as `perf kvm stat` users know them: by reason, and per reason by detail (port, MSR, page, leaf). */
 export interface ExitRow {
   readonly reason: string;
@@ -14,7 +16,10 @@ class Reason {
 /** Details kept per reason; beyond that, new ones are only counted in the total. */
 const MAX_DETAILS = 4096;
 
-export class ExitStatistics {
+/** Reason, count, and count by detail; all in the order of first occurrence. */
+export type ExitStatisticsState = readonly (readonly [reason: string, count: number, details: readonly (readonly [detail: number, count: number])[]])[];
+
+export class ExitStatistics implements Stateful<ExitStatisticsState> {
   total = 0;
   private readonly reasons = new Map<string, Reason>();
 
@@ -27,6 +32,22 @@ export class ExitStatistics {
     const known = r.details.get(detail);
     if (known !== undefined) r.details.set(detail, known + 1);
     else if (r.details.size < MAX_DETAILS) r.details.set(detail, 1);
+  }
+
+  saveState(): ExitStatisticsState {
+    return [...this.reasons].map(([reason, r]) => [reason, r.count, [...r.details]] as const);
+  }
+
+  restoreState(state: ExitStatisticsState): void {
+    this.total = 0;
+    this.reasons.clear();
+    for (const [reason, count, details] of state) {
+      const r = new Reason();
+      r.count = count;
+      for (const [detail, n] of details) r.details.set(detail, n);
+      this.reasons.set(reason, r);
+      this.total += count;
+    }
   }
 
   /** Rows by descending count. */

@@ -10,20 +10,27 @@ import { retry } from './exit';
 import type { GuestMemory } from './guest-memory';
 import type { VirtualProcessor } from './port';
 import { dispatch, type Routes } from './routes';
-import { ExitStatistics } from './statistics';
+import type { Stateful } from '../memory/stateful';
+import { ExitStatistics, type ExitStatisticsState } from './statistics';
 
 /** One exit as an observer sees it. */
 export interface ExitRecord {
   /** Guest instructions retired before it. */
   readonly instructions: number;
+  /** Virtual time, nanoseconds. */
+  readonly ticks: number;
   readonly rip: bigint;
   readonly raw: RawExit;
   readonly exit: Exit;
   readonly outcome: Outcome;
+  /** Port, MSR, leaf, register or page, as the handler noted it. */
+  readonly detail: number | undefined;
 }
 
 export interface VcpuObserver {
   exit?(record: ExitRecord): void;
+  /** A VM exit, before its handler. True: run() returns 'stopped', and the next run() begins with the handler. */
+  arrived?(exit: Exit): boolean;
 }
 
 /** Virtual time of the machine, as the hypervisor may move it. */
@@ -46,12 +53,33 @@ export interface ProcessorPolicy {
 
 export type VcpuStop = { readonly kind: 'limit' | 'idle' | 'stopped' } | { readonly kind: 'ended'; readonly because: StopReason; readonly explanation: string };
 
-export class Vcpu {
+/** What the run loop keeps between exits. */
+export interface VcpuState {
+  readonly halted: boolean;
+  readonly arrived: Exit | undefined;
+  readonly deadline: number;
+  readonly ending: VcpuStop | undefined;
+  readonly nmiPending: boolean;
+  readonly detail: number | undefined;
+  readonly exitsSincePause: number;
+  readonly statistics: ExitStatisticsState;
+}
+
+const PAUSE_INTERVAL = 1024;
+
+export class Vcpu implements Stateful<VcpuState> {
   readonly statistics = new ExitStatistics();
   observer: VcpuObserver | undefined;
   /** The handler's detail of the current exit for the statistics: port, MSR, page or leaf. */
   detail: number | undefined;
+  /** Asked once in PAUSE_INTERVAL exits: true ends the run between two exits. */
+  pause: (() => boolean) | undefined;
+  private exitsSincePause = 0;
   private halted = false;
+  /** The exit whose handler has not run, because an observer wanted a stop. */
+  arrived: Exit | undefined;
+  /** The guest's turn ends at this tick. */
+  private deadline = Infinity;
   private ending: VcpuStop | undefined;
   nmiPending = false;
 
@@ -88,6 +116,16 @@ export class Vcpu {
     this.ending ??= { kind: 'ended', because, explanation };
   }
 
+  saveState(): VcpuState {
+    const { halted, arrived, deadline, ending, nmiPending, detail, exitsSincePause } = this;
+    return { halted, arrived, deadline, ending, nmiPending, detail, exitsSincePause, statistics: this.statistics.saveState() };
+  }
+
+  restoreState({ statistics, ...fields }: VcpuState): void {
+    Object.assign(this, fields);
+    this.statistics.restoreState(statistics);
+  }
+
   /** Executes the instruction that exited in software. */
   emulate(): Outcome {
     const model = this.emulator.model;
@@ -105,21 +143,47 @@ export class Vcpu {
 
   /** Runs the guest until virtual time `limit`, or until it ends. */
   run(limit: number): VcpuStop {
+    const arrived = this.arrived;
+    this.arrived = undefined;
+    if (arrived !== undefined) this.take(arrived);
     for (;;) {
       const now = this.time.now();
       if (this.timers.next <= now) this.timers.run(now);
       if (this.ending !== undefined) return this.ending;
       if (this.halted && !this.wake(limit)) return { kind: this.timers.next === Infinity ? 'idle' : 'limit' };
       if (this.time.now() >= limit) return { kind: 'limit' };
-      this.prepareEvents();
-      this.processor.setDeadline(this.timers.next);
+      if (this.processor.paused) {
+        if (this.overtaken()) this.processor.kick();
+      } else {
+        this.prepareEvents();
+        this.processor.setDeadline((this.deadline = this.timers.next));
+      }
       const result = this.processor.run(limit);
       if (result.kind === 'paused') {
         if (result.because === 'shutdown') return { kind: 'ended', because: 'internal', explanation: 'the processor shut down in root mode' };
         return { kind: result.because };
       }
-      this.apply(this.handle(result.exit));
+      if (this.observer?.arrived?.(result.exit) === true) {
+        this.arrived = result.exit;
+        return { kind: 'stopped' };
+      }
+      this.take(result.exit);
+      if (++this.exitsSincePause >= PAUSE_INTERVAL) {
+        this.exitsSincePause = 0;
+        if (this.pause?.() === true) return { kind: 'stopped' };
+      }
     }
+  }
+
+  /** The guest was prepared before the pause. Something came in since (somebody typed) that it has to come out for. */
+  private overtaken(): boolean {
+    return this.nmiPending || this.timers.next < this.deadline || (this.interrupts.pending() && !this.processor.windowRequested);
+  }
+
+  private take(exit: Exit): void {
+    // A timer that came due at this very instruction comes first, as on a bare machine.
+    if (this.timers.next <= this.time.now()) this.timers.run(this.time.now());
+    this.apply(this.handle(exit));
   }
 
   private handle(exit: Exit): Outcome {
@@ -133,10 +197,11 @@ export class Vcpu {
       return outcome;
     }
     const rip = this.processor.rip();
+    const ticks = this.time.now();
     const raw = this.processor.raw();
     const outcome = dispatch(this.routes, this, exit);
     this.statistics.count(raw.reason, this.detail);
-    observer.exit({ instructions, rip, raw, exit, outcome });
+    observer.exit({ instructions, ticks, rip, raw, exit, outcome, detail: this.detail });
     return outcome;
   }
 

@@ -1,21 +1,23 @@
 /** One VM with one virtual processor on a physical machine: memory, devices, virtual processor and the run loop put together. */
 import { Cpu } from '../cpu/cpu';
-import { Engine } from '../cpu/engine';
+import { Engine, type EngineState } from '../cpu/engine';
 import type { CpuProfile, TimerQueue } from '../cpu/interfaces';
 import { resetSystemRegisters } from '../cpu/system/msr';
 import { readTsc } from '../cpu/system/tsc';
-import { PortBus, Scheduler } from '../devices/bus';
+import { PortBus, Scheduler, type SchedulerState } from '../devices/bus';
 import type { BootPlan } from '../guests/boot/boot-request';
 import { firmwareMsrs } from '../machine/firmware';
 import { busesOf, type PlatformFactory } from '../machine/machine';
+import { partState } from '../machine/part-state';
+import type { Stateful } from '../memory/stateful';
 import { Emulator } from './emulator';
 import type { HostFrames } from './frames';
-import { GuestMemory } from './guest-memory';
+import { GuestMemory, type GuestMemoryState } from './guest-memory';
 import type { VirtualProcessor } from './port';
 import { KvmParavirt } from './kvm-paravirt';
 import { ModelPolicy } from './processor-policy';
 import { ROUTES, type Routes } from './routes';
-import { Vcpu, type VcpuStop, type VirtualTime } from './vcpu';
+import { Vcpu, type VcpuState, type VcpuStop, type VirtualTime } from './vcpu';
 
 export interface VirtualMachineOptions {
   /** The physical processor, in root mode, and its step loop. */
@@ -38,12 +40,25 @@ const NO_TIMERS: TimerQueue = { next: Infinity, run: () => {}, onChange: () => {
 /** Processor number of the emulator's model in the machine's linear memory. */
 const MODEL_INDEX = 1;
 
-export class VirtualMachine {
+/** The VM without its platform, whose state the builder of the platform keeps, and without host RAM. */
+export interface VirtualMachineState {
+  readonly memory: GuestMemoryState;
+  readonly scheduler: SchedulerState;
+  /** The emulator's processor model: the VM's MSRs are in it. */
+  readonly model: EngineState;
+  readonly vcpu: VcpuState;
+  readonly processor: unknown;
+  readonly paravirt: unknown;
+}
+
+export class VirtualMachine implements Stateful<VirtualMachineState> {
   readonly memory: GuestMemory;
   readonly ports = new PortBus();
   readonly scheduler: Scheduler;
   readonly vcpu: Vcpu;
   readonly processor: VirtualProcessor;
+  private readonly model: Engine;
+  private readonly paravirt: KvmParavirt | undefined;
 
   constructor(options: VirtualMachineOptions) {
     const { cpu, engine, processor, frames } = options;
@@ -54,8 +69,8 @@ export class VirtualMachine {
     const model = new Cpu(cpu.memory, options.profile, MODEL_INDEX);
     resetSystemRegisters(model);
     model.now = () => cpu.now();
-    const modelEngine = new Engine(model, { ...NO_TIMERS }, engine.sharing);
-    const emulator = new Emulator(model, modelEngine, cpu.memory, this.memory);
+    this.model = new Engine(model, { ...NO_TIMERS }, engine.sharing);
+    const emulator = new Emulator(model, this.model, cpu.memory, this.memory);
     const interrupts = options.platform({
       ...busesOf(model, this.ports, this.memory, this.scheduler),
       raiseNmi: () => void (this.vcpu.nmiPending = true),
@@ -71,9 +86,9 @@ export class VirtualMachine {
     };
     const own = new ModelPolicy(model, cpu, () => processor);
     const { kvmParavirt } = options;
-    const policy =
+    this.paravirt =
       kvmParavirt === undefined
-        ? own
+        ? undefined
         : new KvmParavirt(
             own,
             this.memory,
@@ -81,7 +96,7 @@ export class VirtualMachine {
             () => readTsc(model),
             kvmParavirt.startEpochSeconds,
           );
-    this.vcpu = new Vcpu(processor, this.memory, this.ports, interrupts, this.scheduler, time, emulator, policy, options.routes ?? ROUTES);
+    this.vcpu = new Vcpu(processor, this.memory, this.ports, interrupts, this.scheduler, time, emulator, this.paravirt ?? own, options.routes ?? ROUTES);
   }
 
   /** Puts an image into guest memory and the processor at its entry. */
@@ -94,5 +109,32 @@ export class VirtualMachine {
   /** Runs until virtual time `limit` (ticks), or until the guest ends. */
   run(limit: number): VcpuStop {
     return this.vcpu.run(limit);
+  }
+
+  // ---- snapshots ----
+
+  saveState(): VirtualMachineState {
+    return {
+      memory: this.memory.saveState(),
+      scheduler: this.scheduler.saveState(),
+      model: this.model.saveState(),
+      vcpu: this.vcpu.saveState(),
+      processor: this.virtualProcessorState.saveState(),
+      paravirt: this.paravirt?.saveState(),
+    };
+  }
+
+  /** Devices and physical machine have been restored before. */
+  restoreState(state: VirtualMachineState): void {
+    this.virtualProcessorState.restoreState(state.processor);
+    this.memory.restoreState(state.memory);
+    this.scheduler.restoreState(state.scheduler);
+    this.model.restoreState(state.model);
+    this.vcpu.restoreState(state.vcpu);
+    partState(this.paravirt, 'the paravirtual clock').restoreState(state.paravirt);
+  }
+
+  private get virtualProcessorState(): Stateful {
+    return partState(this.processor, 'the virtual processor of this backend');
   }
 }

@@ -1,15 +1,19 @@
 /** The physical machine: one processor, RAM, a bus with devices. It runs any image bare, and is what a hypervisor runs on. */
 import { Cpu, type CpuObserver } from '../cpu/cpu';
 import { CodeSharing } from '../cpu/code-sharing';
-import { Engine, type RunStop } from '../cpu/engine';
+import { Engine, type EngineState, type RunStop } from '../cpu/engine';
 import type { CpuProfile, InterruptController } from '../cpu/interfaces';
 import { resetSystemRegisters, writeMsr } from '../cpu/system/msr';
-import { PortBus, Scheduler, type MmioDevice } from '../devices/bus';
+import { PortBus, Scheduler, type MmioDevice, type SchedulerState } from '../devices/bus';
 import type { BootPlan } from '../guests/boot/boot-request';
 import { loadEntryState } from '../guests/boot/load-entry-state';
 import { readTsc } from '../cpu/system/tsc';
 import { firmwareMsrs } from './firmware';
 import { PhysicalMemory } from '../memory/physical-memory';
+import { RamTracker, type RamState } from '../memory/ram-state';
+import { type Stateful } from '../memory/stateful';
+import { partState } from './part-state';
+import { Svm } from '../svm/svm';
 import { Vmx } from '../vmx/vmx';
 
 /** Where a platform puts its memory-mapped devices: the physical bus, or a VM's. */
@@ -41,14 +45,26 @@ export interface MachineOptions {
   readonly platform?: PlatformFactory;
 }
 
-export class Machine {
+/** The machine without its platform, whose state the builder of the platform keeps (Platform.devices). */
+export interface MachineState {
+  readonly ram: RamState;
+  readonly engine: EngineState;
+  readonly scheduler: SchedulerState;
+  /** VMX or SVM; undefined for a processor with neither. */
+  readonly extension: unknown;
+}
+
+export class Machine implements Stateful<MachineState> {
   readonly memory: PhysicalMemory;
   readonly cpu: Cpu;
   readonly engine: Engine;
   readonly scheduler: Scheduler;
   readonly ports = new PortBus();
+  private readonly ram: RamTracker;
   /** Present when the profile has VMX. */
   readonly vmx: Vmx | undefined;
+  /** Present when the profile has SVM. */
+  readonly svm: Svm | undefined;
 
   constructor(options: MachineOptions) {
     this.memory = new PhysicalMemory(options.ramBytes);
@@ -57,6 +73,8 @@ export class Machine {
     this.scheduler = new Scheduler({ now: () => cpu.now() });
     this.engine = new Engine(cpu, this.scheduler, new CodeSharing(this.memory, options.profile));
     if (options.profile.has('vmx')) this.vmx = new Vmx(cpu).attach();
+    else if (options.profile.has('svm')) this.svm = new Svm(cpu).attach();
+    this.ram = new RamTracker(this.memory, () => this.markWritable());
     cpu.ports = this.ports;
     cpu.interrupts = options.platform?.(busesOf(cpu, this.ports, this.memory, this.scheduler));
   }
@@ -75,6 +93,30 @@ export class Machine {
   /** Runs until virtual time `limit` (ticks), or until the processor can go no further. */
   run(limit: number): RunStop {
     return this.engine.run(limit);
+  }
+
+  // ---- snapshots ----
+
+  /** RAM is shared with the snapshot before: this costs the pages written since then. */
+  saveState(): MachineState {
+    const engine = this.engine.saveState();
+    const extension = partState(this.cpu.interception, 'the virtualisation extension of this processor').saveState();
+    return { ram: this.ram.saveState(), engine, scheduler: this.scheduler.saveState(), extension };
+  }
+
+  /** The devices have been restored before: what they drove or armed on the way does not count. */
+  restoreState({ ram, engine, scheduler, extension }: MachineState): void {
+    this.ram.restoreState(ram);
+    this.scheduler.restoreState(scheduler);
+    partState(this.cpu.interception, 'the virtualisation extension of this processor').restoreState(extension);
+    this.engine.restoreState(engine);
+    this.markWritable();
+  }
+
+  /** What compiled code and the processor's extension may write without another word. */
+  private markWritable(): void {
+    for (const { cpu } of this.engine.sharing.engines) cpu.mmu.markWritable();
+    if (this.vmx?.vmcs.present) this.vmx.vmcs.aboutToWrite();
   }
 }
 

@@ -8,7 +8,7 @@ import { A20Gate } from '../devices/a20-gate';
 import { ACPI_PM_BASE, AcpiPm } from '../devices/acpi-pm';
 import { SCI_IRQ } from '../devices/acpi-tables/fixed-tables';
 import { buildAcpiTables, type AcpiTables } from '../devices/acpi-tables/tables';
-import type { InterruptLine, Snapshotable } from '../devices/bus';
+import { PortConflict, type InterruptLine, type PortBus } from '../devices/bus';
 import { DebugConsole, DebugExit } from '../devices/debug-ports';
 import { HPET_BASE, HPET_SIZE, Hpet } from '../devices/hpet';
 import { I8042 } from '../devices/i8042';
@@ -26,6 +26,7 @@ import { RtcCmos } from '../devices/rtc-cmos';
 import { SharedLine } from '../devices/shared-line';
 import { SystemPorts } from '../devices/system-ports';
 import { Uart16550 } from '../devices/uart16550';
+import type { Stateful } from '../memory/stateful';
 import type { PlatformBuses, PlatformFactory } from './machine';
 
 export interface PlatformOptions {
@@ -74,8 +75,11 @@ export interface Platform {
   /** COM1 and COM2. */
   readonly uart: Uart16550;
   readonly uart2: Uart16550 | undefined;
-  /** Everything that has state, by name. Restore in this order: interrupt controllers first, then those that drive their lines. */
-  readonly devices: Readonly<Record<string, Snapshotable>>;
+  /**
+   * Everything that has state but the timers, by name. Restore in this order: first those that drive lines, then the lines and the
+   * interrupt controllers, for which what happened on the way is gone.
+   */
+  readonly devices: Readonly<Record<string, Stateful>>;
 }
 
 const LOW_RAM_LIMIT = 0xc000_0000;
@@ -150,12 +154,17 @@ function createInterruptFabric({ memory, scheduler, attention, readTsc, raiseNmi
   lapic.reset();
   lapic.enterVirtualWireMode();
   memory.mapMmio(IOAPIC_BASE, IOAPIC_SIZE, ioapic);
-  return { lapic, ioapic, pic, send, isa, picSource };
+  /** Sources on the inputs of the 8259s. */
+  const isaLines: Stateful<boolean[][]> = {
+    saveState: () => picLines.map((line) => line.saveState()),
+    restoreState: (levels) => levels.forEach((sources, n) => picLines[n].restoreState(sources)),
+  };
+  return { lapic, ioapic, pic, send, isa, picSource, isaLines };
 }
 
 export function createPlatform(buses: PlatformBuses, options: PlatformOptions): Platform {
   const { ports, memory, scheduler } = buses;
-  const { lapic, ioapic, pic, send, isa, picSource } = createInterruptFabric(buses, options);
+  const { lapic, ioapic, pic, send, isa, picSource, isaLines } = createInterruptFabric(buses, options);
   pic.attach(ports);
   ports.write(ELCR2, 1, FIRMWARE_ELCR2);
 
@@ -193,13 +202,11 @@ export function createPlatform(buses: PlatformBuses, options: PlatformOptions): 
 
   const debug = options.debugOutput ?? ((): void => {});
   for (const port of [DEBUG_CONSOLE_BOCHS, DEBUG_CONSOLE_SEABIOS]) new DebugConsole(port, debug).attach(ports);
+  if (options.debugExit) requireFreePorts(ports, options.debugExit.iobase);
   if (options.debugExit) new DebugExit(options.debugExit.exit, options.debugExit.iobase).attach(ports);
 
   const acpi = buildAcpiTables({ processors: [0], hpet: hpet !== undefined, serialPorts: uart2 ? [COM1, COM2] : [COM1] });
-  const devices: Record<string, Snapshotable> = {
-    lapic,
-    ioapic,
-    pic,
+  const devices: Record<string, Stateful> = {
     ...(hpet && { hpet }),
     pit,
     rtc,
@@ -207,8 +214,22 @@ export function createPlatform(buses: PlatformBuses, options: PlatformOptions): 
     uart,
     ...(uart2 && { uart2 }),
     acpiPm,
-    pci,
     systemPorts,
+    a20,
+    pci,
+    isaLines,
+    pic,
+    ioapic,
+    lapic,
   };
   return { interrupts: lapic, acpi, lapic, ioapic, pic, pit, hpet, rtc, acpiPm, pci, a20, keyboard, mouse, uart, uart2, devices };
+}
+
+const DEBUG_EXIT_PORTS = 4;
+
+function requireFreePorts(ports: PortBus, first: number): void {
+  for (let port = first; port < first + DEBUG_EXIT_PORTS; port++) {
+    if (ports.at(port) !== undefined)
+      throw new PortConflict(`port 0x${port.toString(16)} belongs to a device of the board; choose another iobase, such as 0xf4`);
+  }
 }

@@ -22,6 +22,10 @@ export const FrameFlag = {
   MappedWritable: 2,
   /** A watcher wants to hear of every write (dirty log, watchpoint). */
   Watched: 4,
+  /** The frame may have changed since RAM was last saved or restored (see ram-state.ts). Whoever writes RAM sets it, or fills a TLB. */
+  Dirty: 8,
+  /** A watcher wants to hear of every read by an instruction: no TLB holds the frame. */
+  ReadWatched: 16,
 } as const;
 
 /** What stands on the bus beside RAM. `offset` is relative to the start of the range; values are unsigned. */
@@ -219,9 +223,20 @@ export class PhysicalMemory {
     this.observers.push(observer);
   }
 
+  /** Told of reads by instructions of frames that are ReadWatched. */
+  onRead: WriteObserver | undefined;
+
+  /** Instructions read [host, host + length), which is RAM inside one page. Instruction fetches and page walks do not say so. */
+  aboutToRead(host: number, length: number): void {
+    if ((this.frameFlags[(host - RAM_BASE) >>> 12] & FrameFlag.ReadWatched) !== 0) this.onRead?.(this.physical(host), length);
+  }
+
   /** Must precede every change of RAM at [host, host + length) inside one page. */
   aboutToWrite(physical: number, host: number, length: number): void {
-    if ((this.frameFlags[(host - RAM_BASE) >>> 12] & (FrameFlag.Code | FrameFlag.Watched)) === 0) return;
+    const frame = (host - RAM_BASE) >>> 12;
+    const flags = this.frameFlags[frame];
+    if ((flags & FrameFlag.Dirty) === 0) this.frameFlags[frame] = flags | FrameFlag.Dirty;
+    if ((flags & (FrameFlag.Code | FrameFlag.Watched)) === 0) return;
     for (const observer of this.observers) observer(physical, length);
   }
 }

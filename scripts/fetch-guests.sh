@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
-# Prepares .cache/guests: Debian's cloud kernel (vmlinuz, vmlinux) and an initramfs with busybox. Needs apt-get and dpkg-deb, not root.
+# Prepares .cache/guests: Debian's cloud kernel (vmlinuz, vmlinux), its full kernel (vmlinuz-full) and an initramfs with busybox. Needs apt-get and dpkg-deb, not root.
 set -eu
 cd "$(dirname "$0")/.."
 out=.cache/guests
 mkdir -p "$out"
 
-if [ ! -e "$out/vmlinuz" ]; then
+# fetch_kernel META-PACKAGE FILE
+fetch_kernel() {
+  [ ! -e "$out/$2" ] || return 0
   work=$(mktemp -d)
-  trap 'rm -rf "$work"' EXIT
-  package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image-[0-9]/ { print $2; exit }')
-  [ -n "$package" ] || { echo "no linux-image-cloud-amd64 in the package lists (run apt-get update)"; exit 1; }
+  package=$(apt-cache depends "$1" | awk '/Depends: linux-image-[0-9]/ { print $2; exit }')
+  [ -n "$package" ] || { echo "no $1 in the package lists (run apt-get update)"; exit 1; }
   (cd "$work" && apt-get download "$package" && dpkg-deb -x ./*.deb root)
-  cp "$work"/root/boot/vmlinuz-* "$out/vmlinuz"
-fi
+  cp "$work"/root/boot/vmlinuz-* "$out/$2"
+  rm -rf "$work"
+}
+fetch_kernel linux-image-cloud-amd64 vmlinuz
+fetch_kernel linux-image-amd64 vmlinuz-full
 
 if [ ! -e "$out/busybox" ]; then
   if [ -x /bin/busybox ]; then

@@ -16,12 +16,19 @@ export interface GuestRun {
   readonly guest: Guest;
 }
 
+export interface RunOptions {
+  /** Stop when the console ends with this. */
+  readonly until?: string;
+  /** Stop at this virtual time, in ticks. */
+  readonly limit?: number;
+  /** Observe every exit, for `exitDigest` and `exits`. */
+  readonly digest?: boolean;
+  /** Called before the first instruction. */
+  readonly prepare?: (guest: Guest) => void;
+}
+
 /** Runs a guest to its end, to `until` on its console, or to `limit` ticks. Everything typed follows from its output alone. */
-export function runGuest(
-  config: Omit<GuestConfig, 'serialOutput'>,
-  script: Script = [],
-  options: { until?: string; limit?: number; digest?: boolean } = {},
-): GuestRun {
+export function runGuest(config: Omit<GuestConfig, 'serialOutput'>, script: Script = [], options: RunOptions = {}): GuestRun {
   const limit = options.limit ?? 60e9;
   let console = '';
   let next = 0;
@@ -51,6 +58,7 @@ export function runGuest(
       }
     },
   });
+  options.prepare?.(guest);
   let stop: GuestStop;
   do stop = guest.run(Math.min(limit, guest.time + 1e9));
   while (stop.kind === 'limit' && guest.time < limit && !stopped);

@@ -1,4 +1,5 @@
 /** What VT-x keeps beside registers and memory, as plain data. The rest of a snapshot is the vCPU block and RAM. */
+import type { EptState } from '../ept/ept';
 import type { State } from './operation';
 import type { Vmx } from './vmx';
 
@@ -15,17 +16,20 @@ export interface VmxSnapshot {
   readonly virtualNmiBlocked: boolean;
   readonly nmiBlockingKept: boolean;
   readonly tprBelowThreshold: boolean;
-  /** Which entry checks were found good, by VMCS pointer: without it a restored run could check more than the first one did. */
+  /** Which entry checks were found good on the current VMCS, and by pointer on others: without it a restored run could check more than the first. */
+  readonly passedGroups: number;
   readonly passed: readonly (readonly [vmcs: number, groups: number])[];
   readonly passedInLongMode: boolean;
+  /** As the last VM entry latched them: pin-based, primary, secondary, exit, entry. */
+  readonly controls: readonly number[];
   readonly exits: number;
+  readonly nmiUnblockedAt: number;
+  readonly ept: EptState;
 }
 
 /** @throws Error while an event is being injected: take snapshots between instructions. */
 export function saveVmx(vmx: Vmx): VmxSnapshot {
   if (vmx.injecting !== undefined) throw new Error('a snapshot inside an event injection is impossible: take it at an instruction boundary');
-  const passed = new Map(vmx.passedElsewhere);
-  if (vmx.vmcs.present) passed.set(vmx.vmcs.pointer, vmx.passedGroups);
   return {
     state: vmx.state,
     vmxonPointer: vmx.vmxonPointer,
@@ -38,18 +42,26 @@ export function saveVmx(vmx: Vmx): VmxSnapshot {
     virtualNmiBlocked: vmx.virtualNmiBlocked,
     nmiBlockingKept: vmx.nmiBlockingKept,
     tprBelowThreshold: vmx.tprBelowThreshold,
-    passed: [...passed],
+    passedGroups: vmx.passedGroups,
+    passed: [...vmx.passedElsewhere],
+    controls: [vmx.pinBased, vmx.primary, vmx.secondary, vmx.exitControls, vmx.entryControls],
     passedInLongMode: vmx.passedInLongMode,
     exits: vmx.exits,
+    nmiUnblockedAt: vmx.nmiUnblockedAt,
+    ept: vmx.ept.saveState(),
   };
 }
 
-/** Memory and the vCPU block have been restored already; cached translations are dropped. */
+/**
+ * Memory and the vCPU block have been restored already. The translations that the processor has cached are dropped: whoever wants those of
+ * the snapshot restores the processor (EngineState) after this.
+ */
 export function restoreVmx(vmx: Vmx, s: VmxSnapshot): void {
   vmx.selectVmcs(-1);
   vmx.rememberChecks(s.passed);
   vmx.vmxonPointer = s.vmxonPointer;
   if (s.currentVmcs >= 0) vmx.selectVmcs(s.currentVmcs);
+  vmx.passedGroups = s.passedGroups;
   vmx.state = s.state;
   vmx.guestMode = s.guestMode;
   vmx.entryIncomplete = s.entryIncomplete;
@@ -61,12 +73,10 @@ export function restoreVmx(vmx: Vmx, s: VmxSnapshot): void {
   vmx.tprBelowThreshold = s.tprBelowThreshold;
   vmx.passedInLongMode = s.passedInLongMode;
   vmx.exits = s.exits;
-  vmx.ept.disable();
-  vmx.ept.flush();
+  vmx.nmiUnblockedAt = s.nmiUnblockedAt;
+  [vmx.pinBased, vmx.primary, vmx.secondary, vmx.exitControls, vmx.entryControls] = s.controls;
   vmx.cpu.mmu.asid = 0;
-  if (s.guestMode) {
-    vmx.latchControls();
-    vmx.switchTranslation();
-  }
+  if (s.guestMode) vmx.switchTranslation();
+  vmx.ept.restoreState(s.ept);
   vmx.cpu.mmu.flushAll();
 }

@@ -9,6 +9,7 @@ import { deliverEvent } from '../cpu/exceptions';
 import { EventType, type CpuEvent, type Interception, type Sensitive } from '../cpu/interfaces';
 import { R } from '../cpu/layout';
 import { supportedCr4 } from '../cpu/system/control-state';
+import type { Stateful } from '../memory/stateful';
 import { Ept, type EptFault } from '../ept/ept';
 import { EptQualification } from '../ept/format';
 import { boundary } from './boundary';
@@ -28,6 +29,7 @@ import { enterGuest } from './instructions/vmlaunch';
 import { componentOffset, store, vmread, vmwrite, type VmreadResult } from './instructions/vmread';
 import { vmxoff, vmxon } from './instructions/vmxon';
 import { State } from './operation';
+import { restoreVmx, saveVmx, type VmxSnapshot } from './snapshot';
 import { VmcsEntryState } from './entry/entry-state';
 import { CurrentVmcs } from './vmcs/access';
 import { GUEST_REGISTER_WORDS } from './vmcs/guest-registers';
@@ -39,6 +41,9 @@ export interface VmxObserver {
   /** `reason` as in the exit-reason field: bit 31 marks a failed entry. */
   exit?(vmx: Vmx, reason: number): void;
   abort?(vmx: Vmx, abort: VmxAbort): void;
+  /** A VMREAD or VMWRITE that succeeds, of machine code or of root-mode TypeScript; before the field changes. `value` is what is written. */
+  vmread?(vmx: Vmx, encoding: number): void;
+  vmwrite?(vmx: Vmx, encoding: number, low: number, high: number): void;
 }
 
 export interface VmxOptions {
@@ -54,7 +59,7 @@ const FEATURE_CONTROL_BITS = 7n;
 const RESULT_FLAGS = { CF: 1, ZF: 0x40 } as const;
 const TPR_OFFSET = 0x80;
 
-export class Vmx implements Interception {
+export class Vmx implements Interception, Stateful<VmxSnapshot> {
   readonly capabilities: VmxCapabilities;
   readonly ept: Ept;
   readonly vmcs: CurrentVmcs;
@@ -95,7 +100,7 @@ export class Vmx implements Interception {
   vectoring = 0;
   vectoringErrorCode = 0;
   /** Instruction count of the last IRET that ended blocking by NMI. */
-  private nmiUnblockedAt = -1;
+  nmiUnblockedAt = -1;
 
   // ---- entry checks that need not be made again: a bit for each group of entry/groups.ts ----
   passedGroups = 0;
@@ -119,6 +124,13 @@ export class Vmx implements Interception {
   /** Checks that passed on VMCSs that are active but not current, by pointer: part of a snapshot. */
   get passedElsewhere(): ReadonlyMap<number, number> {
     return this.passedByVmcs;
+  }
+
+  saveState(): VmxSnapshot {
+    return saveVmx(this);
+  }
+  restoreState(state: VmxSnapshot): void {
+    restoreVmx(this, state);
   }
 
   /** Puts the extension into its processor: VMX instructions, exits and EPT work from here on. */
@@ -183,11 +195,13 @@ export class Vmx implements Interception {
 
   /** Bits 31:0 of a component, unsigned. */
   vmread32(encoding: number): number {
+    this.observer.vmread?.(this, encoding);
     return this.vmcs.low(this.component(encoding));
   }
   /** All bits of a component as a number, exact below 2^53. */
   vmreadNumber(encoding: number): number {
     const offset = this.component(encoding);
+    this.observer.vmread?.(this, encoding);
     return (encoding & 1) !== 0 ? this.vmcs.low(offset) : this.vmcs.number(offset);
   }
   /** Writes `value` (unsigned 32 bits), zero-extended to the width of the component. */
@@ -202,6 +216,7 @@ export class Vmx implements Interception {
   /** Bits 63:32 of a component. */
   vmreadHigh32(encoding: number): number {
     const offset = this.component(encoding);
+    this.observer.vmread?.(this, encoding);
     return accessBits(encoding) === 64 ? this.vmcs.high(offset) : 0;
   }
   /** Writes both halves, unsigned; what is beyond the width of the component is dropped. */

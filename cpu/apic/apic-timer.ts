@@ -1,5 +1,7 @@
 /** The timer of a local APIC: SDM "APIC Timer", "TSC-Deadline Mode". */
 
+import type { Stateful } from '../../memory/stateful';
+
 /** What the timer needs of the machine's timers. */
 export interface Alarm {
   readonly deadline: number;
@@ -8,7 +10,7 @@ export interface Alarm {
 }
 export interface AlarmSource {
   readonly clock: { now(): number };
-  timer(fire: (deadline: number) => void): Alarm;
+  timer(fire: (deadline: number) => void, name?: string): Alarm;
 }
 
 export const TimerMode = { OneShot: 0, Periodic: 1, TscDeadline: 2 } as const;
@@ -27,7 +29,7 @@ export interface ApicTimerState {
 /** Waits that no double can hold exactly are never reached. */
 const LONGEST_WAIT = BigInt(Number.MAX_SAFE_INTEGER) / 2n;
 
-export class ApicTimer {
+export class ApicTimer implements Stateful<ApicTimerState> {
   private mode: number = TimerMode.OneShot;
   private masked = true;
   private initial = 0;
@@ -50,7 +52,7 @@ export class ApicTimer {
     private readonly readTsc: () => bigint,
     private readonly expired: () => void,
   ) {
-    this.alarm = source.timer(() => this.expire());
+    this.alarm = source.timer(() => this.expire(), 'local APIC');
   }
 
   reset(): void {
@@ -123,13 +125,13 @@ export class ApicTimer {
     this.arm();
   }
 
-  save(): ApicTimerState {
+  saveState(): ApicTimerState {
     const { mode, masked, initial, divide, running, base, start, tscDeadline } = this;
     return { mode, masked, initial, divide, running, base, start, tscDeadline: tscDeadline.toString() };
   }
 
   /** Time and TSC must have been restored before. */
-  restore(state: ApicTimerState): void {
+  restoreState(state: ApicTimerState): void {
     Object.assign(this, { ...state, tscDeadline: BigInt(state.tscDeadline) });
     this.arm();
   }

@@ -5,6 +5,7 @@
  * Lines carry assertion: the polarity bits are kept and mean nothing.
  */
 import type { MmioDevice } from '../../memory/physical-memory';
+import type { Stateful } from '../../memory/stateful';
 import type { InterruptController } from '../interfaces';
 import { ApicBaseRegister } from './apic-base';
 import { ApicTimer, TimerMode } from './apic-timer';
@@ -25,7 +26,7 @@ const LVT_LINT = entry(Register.LVT_LINT0);
 const LVT_ERROR = entry(Register.LVT_ERROR);
 const EXT_INT = DeliveryMode.ExtInt << Lvt.MODE_SHIFT;
 
-export class LocalApic implements InterruptController, MmioDevice {
+export class LocalApic implements InterruptController, MmioDevice, Stateful<LocalApicState> {
   /** Pins: LINT0 takes the output of the 8259A pair, LINT1 is NMI on a PC. They are INTR and NMI while the APIC is disabled. */
   readonly lint0 = { set: (level: boolean): void => this.setLine(LINT0, level) };
   readonly lint1 = { set: (level: boolean): void => this.setLine(LINT1, level) };
@@ -468,30 +469,30 @@ export class LocalApic implements InterruptController, MmioDevice {
 
   // ---- snapshots ----
 
-  save(): LocalApicState {
+  saveState(): LocalApicState {
     const { id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage } = this;
     return {
       base: this.base.value.toString(),
       ...{ id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage },
-      irr: this.irr.save(),
-      isr: this.isr.save(),
-      tmr: this.tmr.save(),
+      irr: this.irr.saveState(),
+      isr: this.isr.saveState(),
+      tmr: this.tmr.saveState(),
       lvt: [...this.lvt],
       lines: [...this.lines],
-      timer: this.timer.save(),
+      timer: this.timer.saveState(),
     };
   }
 
-  restore(state: LocalApicState): void {
+  restoreState(state: LocalApicState): void {
     const { id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage } = state;
     this.base.restore(BigInt(state.base));
     Object.assign(this, { id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage });
-    this.irr.restore(state.irr);
-    this.isr.restore(state.isr);
-    this.tmr.restore(state.tmr);
+    this.irr.restoreState(state.irr);
+    this.isr.restoreState(state.isr);
+    this.tmr.restoreState(state.tmr);
     this.lvt.set(state.lvt);
     state.lines.forEach((level, i) => (this.lines[i] = level));
-    this.timer.restore(state.timer);
+    this.timer.restoreState(state.timer);
     this.updatePriority();
     this.updateExternal();
     this.options.onMove?.(this.base.mmio);

@@ -1,5 +1,7 @@
+import type { Stateful } from '../../memory/stateful';
+
 /** 256 bits, one a vector, with the highest set vector at hand: IRR, ISR and TMR. Vectors 0 to 15 do not exist, so 0 means "none". */
-export class VectorSet {
+export class VectorSet implements Stateful<readonly number[]> {
   private readonly words = new Uint32Array(8);
   /** Highest set vector, 0 when the set is empty. */
   highest = 0;
@@ -28,11 +30,11 @@ export class VectorSet {
     return this.words[index];
   }
 
-  save(): number[] {
+  saveState(): number[] {
     return [...this.words];
   }
 
-  restore(words: readonly number[]): void {
+  restoreState(words: readonly number[]): void {
     this.words.set(words);
     this.highest = this.scan(7);
   }

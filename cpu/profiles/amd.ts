@@ -10,14 +10,14 @@ const SIGNATURE = 0x00a1_0f11;
 const DEFAULTS =
   'fpu de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 ' +
   'cx16 pcid x2apic movbe popcnt xsave arat fsgsbase smep erms invpcid smap clflushopt clwb umip rdpid ' +
-  'xsaveopt xsavec xgetbv1 lahf-lm cr8legacy abm 3dnowprefetch topoext syscall nx pdpe1gb rdtscp lm invtsc wbnoinvd amd-ibpb ' +
-  'lfence-always-serializing null-sel-clr-base auto-ibrs srso-no';
+  'xsaveopt xsavec xgetbv1 lahf-lm abm 3dnowprefetch topoext syscall nx pdpe1gb rdtscp lm invtsc wbnoinvd amd-ibpb ' +
+  'xsaveerptr lfence-always-serializing null-sel-clr-base auto-ibrs amd-ssb-no srso-no tsa-sq-no tsa-l1-no';
 
 /** Leaf 8000_000Ah, "SVM Revision and Feature Identification". */
 const SVM_REVISION = 1;
 const SVM_ASIDS = 0x8000;
-/** NP, SVML, NRIPS, FlushByAsid, DecodeAssists. */
-const SVM_FEATURES = (1 << 0) | (1 << 2) | (1 << 3) | (1 << 6) | (1 << 7);
+/** NP, SVML, NRIPS, TscRateMsr, VmcbClean, FlushByAsid, DecodeAssists, PauseFilter and threshold, virtual VMLOAD/VMSAVE, VGIF, VNMI: svm/capabilities.ts. */
+const SVM_FEATURES = 0x0201_94fd;
 
 export const AMD: VendorIdentity = {
   vendor: 'amd',
@@ -39,10 +39,10 @@ export const AMD: VendorIdentity = {
       // EBX: package type SP5 (4).
       [0x8000_0001, 0, [SIGNATURE, 0x4000_0000, 0, 0]],
       ...brandString('vmexit AMD-compatible processor'),
-      // L1 TLBs of 64 entries, fully associative; L1D and L1I 32 KiB, 8-way.
-      [0x8000_0005, 0, [0xff40_ff40, 0xff40_ff40, 0x2008_0140, 0x2008_0140]],
-      // L2 1 MiB 8-way (6), L3 32 MiB (64 * 512 KiB) 16-way (8).
-      [0x8000_0006, 0, [0, 0, 0x0400_6140, 0x0100_8140]],
+      // L1 TLBs, fully associative, of 72 entries for data and 64 for instructions; L1D and L1I 32 KiB, 8-way.
+      [0x8000_0005, 0, [0xff48_ff40, 0xff48_ff40, 0x2008_0140, 0x2008_0140]],
+      // L2 TLBs of 3072 entries for data (6- and 8-way) and 512 for instructions; L2 1 MiB 8-way (6), L3 32 MiB (64 * 512 KiB) 16-way (8).
+      [0x8000_0006, 0, [0x5c00_2200, 0x6c00_4200, 0x0400_6140, 0x0100_8140]],
       [0x8000_0007, 0, [0, 0, 0, 0]],
       // ECX: one thread in the package.
       [0x8000_0008, 0, [physicalAddressWidth | (48 << 8), 0, 0, 0]],

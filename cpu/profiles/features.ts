@@ -91,7 +91,6 @@ export const FEATURES: readonly Feature[] = [
   ...bits(0x8000_0001, 0, 'ecx', [
     ['lahf-lm', 0],
     ['svm', 2, { vendor: 'amd' }],
-    ['cr8legacy', 4, { vendor: 'amd' }],
     ['abm', 5],
     ['3dnowprefetch', 8],
     ['topoext', 22, { vendor: 'amd' }],
@@ -101,13 +100,16 @@ export const FEATURES: readonly Feature[] = [
     ['nx', 20],
     ['pdpe1gb', 26],
     ['rdtscp', 27],
-    ['lm', 29],
+    ['lm', 29, { requires: ['pae', 'msr', 'sse2', 'fxsr', 'cx8', 'cmov'] }],
   ]),
   ...bits(0x8000_0007, 0, 'edx', [['invtsc', 8]]),
   ...bits(0x8000_0008, 0, 'ebx', [
+    // Without it FXSAVE and its kin leave FOP, FIP and FDP alone while no x87 exception is pending.
+    ['xsaveerptr', 2, { vendor: 'amd' }],
     ['wbnoinvd', 9],
     ['amd-ibpb', 12, { vendor: 'amd' }],
     ['amd-ibrs', 14, { vendor: 'amd' }],
+    ['amd-ssb-no', 26, { vendor: 'amd' }],
   ]),
   ...bits(0x8000_0021, 0, 'eax', [
     ['no-nested-data-bp', 0, { vendor: 'amd' }],
@@ -115,6 +117,10 @@ export const FEATURES: readonly Feature[] = [
     ['null-sel-clr-base', 6, { vendor: 'amd' }],
     ['auto-ibrs', 8, { vendor: 'amd' }],
     ['srso-no', 29, { vendor: 'amd' }],
+  ]),
+  ...bits(0x8000_0021, 0, 'ecx', [
+    ['tsa-sq-no', 1, { vendor: 'amd' }],
+    ['tsa-l1-no', 2, { vendor: 'amd' }],
   ]),
 ];
 

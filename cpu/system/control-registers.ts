@@ -28,6 +28,16 @@ function movToCr(cpu: Cpu, insn: Insn): void {
   const low = cpu.u32[word];
   const high = insn.size === 64 ? cpu.u32[word + 1] : 0;
   if (cpu.guestMode) cpu.intercept(Sensitive.MOV_TO_CR, cr, insn.size === 64 ? cpu.gpr(insn.src) : BigInt(low));
+  load(cpu, cr, low, high);
+  written(cpu, cr, high, low);
+}
+
+/** The extension hears of a load that did not exit. */
+function written(cpu: Cpu, cr: number, high: number, low: number): void {
+  if (cpu.guestMode) cpu.interception!.controlWritten?.(cr, (BigInt(high) << 32n) | BigInt(low));
+}
+
+function load(cpu: Cpu, cr: number, low: number, high: number): void {
   switch (cr) {
     case 0:
       if (high !== 0) cpu.gp();
@@ -85,6 +95,7 @@ function clts(cpu: Cpu): void {
   cpu.intercept(Sensitive.CLTS);
   const value = (cpu.cr0 & ~Cr0.TS) >>> 0;
   setCr0(cpu, cpu.guestMode ? merged(cpu, 0, value) : value);
+  written(cpu, 0, 0, value);
 }
 
 function lmsw(cpu: Cpu): void {
@@ -95,6 +106,7 @@ function lmsw(cpu: Cpu): void {
   const cr0 = cpu.cr0;
   const value = ((cr0 & ~(LMSW_BITS & ~Cr0.PE)) | (source & LMSW_BITS)) >>> 0;
   writeCr0(cpu, cpu.guestMode ? merged(cpu, 0, value) : value);
+  written(cpu, 0, 0, value);
 }
 
 function smsw(cpu: Cpu, insn: Insn): void {

@@ -81,6 +81,8 @@ export function pdpteValid(cpu: Cpu, entry: bigint): boolean {
 
 /** Reads the four PDPTEs that CR3 value `cr3` (low 32 bits) points at into the PDPTE registers; false, and nothing changed, when one has a reserved bit set. */
 export function loadPdptes(cpu: Cpu, cr3: number): boolean {
+  // "This has the side-effect that illegal bit combinations in the PDPEs are not signaled at the time that CR3 is written": APM "Nested Paging".
+  if (cpu.nested?.active === true && cpu.nested.walksPdptes === true) return true;
   const table = (cr3 & ~0x1f) >>> 0;
   const entries = [0, 1, 2, 3].map((n) => cpu.mmu.readPhysical64(table + 8 * n));
   if (!entries.every((e) => pdpteValid(cpu, e))) return false;
@@ -198,4 +200,5 @@ export function writeEfer(cpu: Cpu, value: bigint): void {
   if (((old ^ efer) & Efer.LME) !== 0 && (cpu.cr0 & Cr0.PG) !== 0) cpu.gp();
   if (cpu.interception?.eferAllowed?.(efer) === false) cpu.gp();
   setEfer(cpu, efer);
+  cpu.interception?.eferWritten?.(efer);
 }

@@ -42,6 +42,11 @@ function cpuid(cpu: Cpu): void {
       if ((cpu.cr4 & Cr4.OSXSAVE) !== 0) ecx |= BIT_OSXSAVE;
       if (cpu.profile.vendor === 'intel' && (misc & MiscEnable.MONITOR) === 0) ecx &= ~BIT_MONITOR;
       if (!apicEnabled(cpu)) edx &= ~BIT_APIC;
+      edx ^= cpu.get32(R.CPUID_OVERRIDE_1);
+      ecx ^= cpu.get32(R.CPUID_OVERRIDE_1 + 4);
+      break;
+    case 7:
+      if (subleaf === 0) ebx ^= cpu.get32(R.CPUID_OVERRIDE_7);
       break;
     case 0xd:
       // Size of the area for the components that XCR0 enables now; x87 and SSE need the legacy region and the header.
@@ -50,6 +55,8 @@ function cpuid(cpu: Cpu): void {
     case 0x8000_0001:
       if (cpu.profile.vendor === 'amd' && !apicEnabled(cpu)) edx &= ~BIT_APIC;
       if ((cpu.get32(R.MISC_ENABLE + 4) & MiscEnable.XD_DISABLE_HIGH) !== 0) edx &= ~BIT_NX;
+      edx ^= cpu.get32(R.CPUID_OVERRIDE_EXTENDED);
+      ecx ^= cpu.get32(R.CPUID_OVERRIDE_EXTENDED + 4);
       break;
   }
   cpu.setGpr32(RAX, eax);

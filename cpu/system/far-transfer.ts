@@ -18,6 +18,7 @@ import {
   setStackSegment,
   type Descriptor,
 } from '../segments';
+import { farOffsetBytes } from './far-pointer';
 import { push, setStackPointer, stackLinear, stackPointer } from './stack-access';
 import type { SystemInstructions } from './table';
 
@@ -30,7 +31,7 @@ interface FarPointer {
 
 function target(cpu: Cpu, insn: Insn): FarPointer {
   if (insn.form === 'p') return { selector: insn.imm2 & 0xffff, offset: BigInt(insn.imm >>> 0) & (insn.operandSize === 16 ? 0xffffn : 0xffff_ffffn) };
-  const bytes = insn.operandSize / 8;
+  const bytes = farOffsetBytes(cpu, insn);
   const linear = cpu.linearOf(insn, bytes + 2, false);
   return { offset: cpu.readLinear(linear, bytes), selector: Number(cpu.readLinear(linear + BigInt(bytes), 2)) };
 }
@@ -51,7 +52,7 @@ function pushReturn(cpu: Cpu, bytes: number): void {
 
 function farTransfer(cpu: Cpu, insn: Insn, call: boolean): void {
   const { selector, offset } = target(cpu, insn);
-  const bytes = insn.operandSize / 8;
+  const bytes = farOffsetBytes(cpu, insn);
   if (!cpu.protectedMode || cpu.v86) {
     if (call) pushReturn(cpu, bytes);
     setRealCodeSegment(cpu, selector);

@@ -24,6 +24,15 @@ function loadFlat(cpu: Cpu, cs: number, code: number, ss: number, cpl: number): 
   cpu.modeChanged();
 }
 
+/** SYSRET. On AMD "the SS selector is changed, but SS base, limit, attributes" are not: APM volume 3, "SYSRET". */
+function loadForReturn(cpu: Cpu, cs: number, code: number, ss: number): void {
+  if (cpu.profile.vendor === 'intel') return loadFlat(cpu, cs, code, ss, 3);
+  cpu.set32(R.CPL, 3);
+  cpu.setSegment(Segment.CS, cs, code | DPL3, LIMIT, 0n);
+  cpu.setSegment(Segment.SS, ss, cpu.segmentAccess(Segment.SS), cpu.segmentLimit(Segment.SS), cpu.segmentBase(Segment.SS));
+  cpu.modeChanged();
+}
+
 function requireSyscall(cpu: Cpu): void {
   if ((cpu.efer & Efer.SCE) === 0 || (cpu.codeSize !== 64 && cpu.profile.vendor === 'intel')) cpu.ud();
 }
@@ -52,7 +61,7 @@ function sysret(cpu: Cpu, insn: Insn): void {
   const target = cpu.gpr(RCX);
   if (!cpu.longMode) {
     cpu.rip = target & 0xffff_ffffn;
-    loadFlat(cpu, selector, CODE32, (selector + 8) & 0xffff, 3);
+    loadForReturn(cpu, selector, CODE32, (selector + 8) & 0xffff);
     return cpu.setRflags(cpu.rflags() | Flag.IF);
   }
   const to64 = insn.operandSize === 64;
@@ -60,7 +69,7 @@ function sysret(cpu: Cpu, insn: Insn): void {
   if (to64 && cpu.profile.vendor === 'intel' && !cpu.mmu.canonical(target)) cpu.gp();
   const flags = Number(cpu.gpr(R11) & 0xffff_ffffn) & SYSRET_FLAGS;
   cpu.rip = to64 ? target : target & 0xffff_ffffn;
-  loadFlat(cpu, to64 ? selector + 16 : selector, to64 ? CODE64 : CODE32, (selector + 8) & 0xffff, 3);
+  loadForReturn(cpu, to64 ? selector + 16 : selector, to64 ? CODE64 : CODE32, (selector + 8) & 0xffff);
   cpu.setRflags(flags | 2);
 }
 

@@ -5,9 +5,10 @@
  */
 import type { Cpu } from '../cpu';
 import { Segment } from '../decoder/insn';
-import type { CpuProfile } from '../interfaces';
 import { R, S, seg } from '../layout';
+import { AMD_MSRS } from './amd-msrs';
 import { writeEfer } from './control-state';
+import { amd, canonical, either, fixed, having, ignored, intel, keeping, only, word, type Access, type Msr } from './msr-row';
 import {
   AMD_PATCH_LEVEL,
   ARCH_CAPABILITIES,
@@ -18,56 +19,8 @@ import {
   MTRR_VARIABLE_RANGES,
   MemoryType,
   PLATFORM_INFO,
-  SYSCFG_WRITABLE,
 } from './msr-values';
 import { adjustTsc, readTsc, writeTsc } from './tsc';
-
-export interface Msr {
-  readonly index: number;
-  readonly name: string;
-  /** Absent: every processor has it. */
-  readonly when?: (profile: CpuProfile) => boolean;
-  /** Absent: RDMSR raises #GP(0). */
-  readonly read?: (cpu: Cpu) => bigint;
-  /** Absent: WRMSR raises #GP(0). */
-  readonly write?: (cpu: Cpu, value: bigint) => void;
-}
-
-type Reads = Pick<Msr, 'read'>;
-type Access = Pick<Msr, 'read' | 'write'>;
-
-// ---- what rows say ----
-
-const intel = (p: CpuProfile): boolean => p.vendor === 'intel';
-const amd = (p: CpuProfile): boolean => p.vendor === 'amd';
-const having =
-  (feature: string) =>
-  (p: CpuProfile): boolean =>
-    p.has(feature);
-const either =
-  (a: string, b: string) =>
-  (p: CpuProfile): boolean =>
-    p.has(a) || p.has(b);
-
-const fixed = (value: bigint): Reads => ({ read: () => value });
-/** All 64 bits of the word at `offset`. */
-const word = (offset: number): Access => ({ read: (cpu) => cpu.get64(offset), write: (cpu, v) => cpu.set64(offset, v) });
-/** Bits outside `writable` must be 0. */
-const only = (offset: number, writable: bigint): Access => ({
-  read: (cpu) => cpu.get64(offset),
-  write: (cpu, v) => ((v & ~writable) !== 0n ? cpu.gp() : cpu.set64(offset, v)),
-});
-/** Bits outside `writable` keep their value. */
-const keeping = (offset: number, writable: bigint): Access => ({
-  read: (cpu) => cpu.get64(offset),
-  write: (cpu, v) => cpu.set64(offset, (cpu.get64(offset) & ~writable) | (v & writable)),
-});
-const canonical = (offset: number): Access => ({
-  read: (cpu) => cpu.get64(offset),
-  write: (cpu, v) => (cpu.mmu.canonical(v) ? cpu.set64(offset, v) : cpu.gp()),
-});
-/** Software may write anything and reads 0. */
-const ignored: Access = { read: () => 0n, write: () => {} };
 
 const memoryTypes = (...types: readonly number[]): ReadonlySet<number> => new Set(types);
 const PAT_TYPES = memoryTypes(MemoryType.UC, MemoryType.WC, MemoryType.WT, MemoryType.WP, MemoryType.WB, MemoryType.UC_MINUS);
@@ -194,19 +147,5 @@ export const MSRS: readonly Msr[] = [
   { index: 0xc000_0102, name: 'IA32_KERNEL_GS_BASE', when: having('lm'), ...canonical(R.KERNEL_GS_BASE) },
   { index: 0xc000_0103, name: 'IA32_TSC_AUX', when: either('rdtscp', 'rdpid'), read: (cpu) => cpu.get64(R.TSC_AUX), write: tscAuxWrite },
 
-  { index: 0xc001_0010, name: 'SYSCFG', when: amd, ...only(R.SYSCFG, SYSCFG_WRITABLE) },
-  { index: 0xc001_0015, name: 'HWCR', when: amd, ...word(R.HWCR) },
-  { index: 0xc001_001a, name: 'TOP_MEM', when: amd, ...word(R.TOP_MEM) },
-  { index: 0xc001_001d, name: 'TOP_MEM2', when: amd, ...word(R.TOP_MEM2) },
-  { index: 0xc001_001f, name: 'NB_CFG', when: amd, ...word(R.NB_CFG) },
-  { index: 0xc001_0055, name: 'IntPend', when: amd, ...ignored },
-  { index: 0xc001_0058, name: 'MMIO_CFG_BASE', when: amd, ...word(R.MMIO_CFG_BASE) },
-  // One P-state: the current and only limit.
-  { index: 0xc001_0061, name: 'PStateCurLim', when: amd, ...fixed(0n) },
-  { index: 0xc001_0140, name: 'OSVW_ID_Length', when: amd, ...fixed(0n) },
-  { index: 0xc001_0141, name: 'OSVW_Status', when: amd, ...fixed(0n) },
-  { index: 0xc001_1020, name: 'LS_CFG', when: amd, ...ignored },
-  { index: 0xc001_1029, name: 'DE_CFG', when: amd, ...word(R.DE_CFG) },
-  // DEVIATION: as on the Intel side, a microcode patch is accepted and changes nothing.
-  { index: 0xc001_0020, name: 'PATCH_LOADER', when: amd, write: () => {} },
+  ...AMD_MSRS,
 ];

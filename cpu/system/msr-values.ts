@@ -55,10 +55,15 @@ export const INTEL_MICROCODE_REVISION = 0x0500_3604n;
 export const AMD_PATCH_LEVEL = 0x0a10_1148n;
 
 /** HWCR: SMMLOCK (no SMM to configure), TscFreqSel (the TSC counts at the P0 frequency). */
-export const HWCR_RESET = (1n << 0n) | (1n << 24n);
+export const HWCR_SMM_LOCK = 1n << 0n;
+export const HWCR_RESET = HWCR_SMM_LOCK | (1n << 24n);
 /** NB_CFG: EnableCf8ExtCfg. */
 export const NB_CFG_RESET = 1n << 46n;
 /** DE_CFG: LFENCE is dispatch serialising. */
 export const DE_CFG_RESET = 1n << 1n;
+/** PStateDef0: enabled, and 1 GHz as CpuFid / CpuDfsId * 200 MHz with CpuFid 28h and CpuDfsId 8; CpuVid 48h. */
+export const PSTATE_DEFINITIONS = 8;
+export const PSTATE0_DEFINITION = (1n << 63n) | (0x48n << 14n) | (8n << 8n) | 0x28n;
+export const SMM_BASE_RESET = 0x3_0000n;
 /** SYSCFG: MtrrVarDramEn, MtrrTom2En, Tom2ForceMemTypeWB may be set by firmware; these and the fixed-range bits may change. */
 export const SYSCFG_WRITABLE = 0x007c_0000n;

@@ -3,8 +3,10 @@ import { Cr0, type Cpu } from '../cpu';
 import { DR6_FIXED, DR7_FIXED } from '../debug';
 import { Sensitive, type CpuProfile } from '../interfaces';
 import { R } from '../layout';
-import { MSRS, type Msr } from './msr-table';
+import type { Msr } from './msr-row';
+import { MSRS } from './msr-table';
 import { DE_CFG_RESET, HWCR_RESET, INTEL_MICROCODE_REVISION, MiscEnable, NB_CFG_RESET, PAT_RESET } from './msr-values';
+import { COUNTERS } from './performance-counters';
 import type { SystemInstructions } from './table';
 
 const RAX = 0,
@@ -113,6 +115,8 @@ export function resetSystemRegisters(cpu: Cpu): void {
     cpu.set64(R.NB_CFG, NB_CFG_RESET);
     cpu.set64(R.DE_CFG, DE_CFG_RESET);
     for (const offset of [R.SYSCFG, R.TOP_MEM, R.TOP_MEM2, R.MMIO_CFG_BASE]) cpu.set64(offset, 0n);
+    for (const offset of [R.CPUID_OVERRIDE_7, R.CPUID_OVERRIDE_1, R.CPUID_OVERRIDE_EXTENDED]) cpu.set64(offset, 0n);
+    for (let n = 0; n < 2 * COUNTERS; n++) cpu.set64(R.PERF_SELECT + 8 * n, 0n);
   }
   cpu.mmu.uncached = false;
   cpu.mmu.flushAll();

@@ -2,6 +2,7 @@
 import { Flag, UNWIND, type Cpu } from '../cpu';
 import { Segment, type Insn } from '../decoder/insn';
 import { AccessBit, SystemType, dplOf, isNull, loadSegment, readDescriptor, type Descriptor } from '../segments';
+import { farOffsetBytes } from './far-pointer';
 import { push, setStackPointer, stackLinear, stackPointer } from './stack-access';
 import type { SystemInstructions } from './table';
 
@@ -36,12 +37,12 @@ function popSegment(cpu: Cpu, insn: Insn): void {
 const farPointer =
   (s: number) =>
   (cpu: Cpu, insn: Insn): void => {
-    const bytes = insn.operandSize / 8;
+    const bytes = farOffsetBytes(cpu, insn);
     const linear = cpu.linearOf(insn, bytes + 2, false);
     const offset = cpu.readLinear(linear, bytes);
     const selector = Number(cpu.readLinear(linear + BigInt(bytes), 2));
     loadSegment(cpu, s, selector);
-    cpu.setGprSized(insn.dst, insn.operandSize, offset);
+    cpu.setGprSized(insn.dst, bytes === 2 ? 16 : bytes === 4 ? 32 : 64, offset);
   };
 
 /** The descriptor of a selector that these instructions may look at, or undefined: then they only clear ZF. */

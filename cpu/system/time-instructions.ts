@@ -3,10 +3,13 @@ import { Cr4, Vector, type Cpu } from '../cpu';
 import type { Insn } from '../decoder/insn';
 import { Sensitive } from '../interfaces';
 import { R } from '../layout';
+import { COUNTERS, readCounter } from './performance-counters';
 import type { SystemInstructions } from './table';
 import { loadTsc } from './tsc';
 
-const RCX = 1;
+const RAX = 0,
+  RCX = 1,
+  RDX = 2;
 
 /** SDM volume 3, "Time-Stamp Counter": CR4.TSD keeps it for CPL 0. */
 function requireTsc(cpu: Cpu): void {
@@ -30,8 +33,12 @@ function rdtscp(cpu: Cpu): void {
 function rdpmc(cpu: Cpu): void {
   if (cpu.cpl !== 0 && (cpu.cr4 & Cr4.PCE) === 0) cpu.gp();
   cpu.intercept(Sensitive.RDPMC, cpu.gpr32(RCX));
-  // There are no counters, so no index is valid.
-  cpu.gp();
+  // Intel processors without CPUID leaf 0Ah have no counters, so no index is valid.
+  const n = cpu.gpr32(RCX);
+  if (cpu.profile.vendor === 'intel' || n >= COUNTERS) cpu.gp();
+  const count = readCounter(cpu, n);
+  cpu.setGpr32(RAX, Number(count & 0xffff_ffffn));
+  cpu.setGpr32(RDX, Number(count >> 32n));
 }
 
 function rdpid(cpu: Cpu, insn: Insn): void {

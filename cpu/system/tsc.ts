@@ -6,14 +6,24 @@ const TWO32 = 0x1_0000_0000;
 const RAX = 0,
   RDX = 2;
 const TSC_DEADLINE = 0x6e0;
+/** Fraction bits of the TSC ratio MSR. */
+const RATIO_FRACTION = 32n;
 
 /** TSC as the running context sees it. */
 export function readTsc(cpu: Cpu): bigint {
-  return BigInt.asUintN(64, BigInt(cpu.now()) + cpu.get64(R.TSC_OFFSET) + cpu.get64(R.GUEST_TSC_OFFSET));
+  const host = BigInt(cpu.now()) + cpu.get64(R.TSC_OFFSET);
+  const ratio = cpu.guestTscRatio;
+  return BigInt.asUintN(64, (ratio === undefined ? host : (BigInt.asUintN(64, host) * ratio) >> RATIO_FRACTION) + cpu.get64(R.GUEST_TSC_OFFSET));
 }
 
 /** EDX:EAX := TSC, without BigInt: kernels read it half a million times in a boot. */
 export function loadTsc(cpu: Cpu): void {
+  if (cpu.guestTscRatio !== undefined) {
+    const tsc = readTsc(cpu);
+    cpu.setGpr32(RAX, Number(tsc & 0xffff_ffffn));
+    cpu.setGpr32(RDX, Number(tsc >> 32n));
+    return;
+  }
   const now = cpu.now();
   const high = Math.floor(now / TWO32);
   const low = now - high * TWO32 + cpu.get32(R.TSC_OFFSET) + cpu.get32(R.GUEST_TSC_OFFSET);

@@ -24,6 +24,11 @@ export const RCBA_SIZE = 0x4000;
 /** ISA interrupts that PIRQA#-PIRQD# have for systems without I/O APIC. */
 export const PIRQ_ISA = [10, 11, 10, 11] as const;
 
+export interface LpcBridgeState extends PciDeviceState {
+  /** Of PIRQA# to PIRQH#. */
+  levels: boolean[];
+}
+
 export interface LpcBridgeOptions {
   readonly pmBase: number;
   /** I/O APIC inputs 16 to 23. */
@@ -70,8 +75,13 @@ export class LpcBridge extends PciDevice {
     for (const [irq, line] of this.isa[pirq]) line.set(this.levels[pirq] && (route & IRQEN) === 0 && (route & IR) === irq);
   }
 
-  override restore(state: PciDeviceState): void {
-    super.restore(state);
+  override saveState(): LpcBridgeState {
+    return { ...super.saveState(), levels: [...this.levels] };
+  }
+
+  override restoreState(state: PciDeviceState): void {
+    super.restoreState(state);
+    (state as LpcBridgeState).levels.forEach((level, i) => (this.levels[i] = level));
     PIRQ_ROUT.forEach((_, i) => this.driveIsa(i));
   }
 }

@@ -2,7 +2,8 @@
  * PCI bus 0 and the ways to its configuration space: configuration mechanism #1 (CF8h, CFCh) and the enhanced mechanism of PCI Express
  * (ECAM). There are no bridges to other buses yet; what is not there reads as all ones.
  */
-import type { AccessSize, InterruptLine, MmioDevice, PortBus, PortDevice, Snapshotable } from '../bus';
+import type { Stateful } from '../../memory/stateful';
+import type { AccessSize, InterruptLine, MmioDevice, PortBus, PortDevice } from '../bus';
 import type { InterruptSink } from '../interrupt-message';
 import { SharedLine } from '../shared-line';
 import type { PciSpaces } from './base-address';
@@ -39,6 +40,8 @@ export interface PciBusOptions {
 export interface PciBusState {
   address: number;
   functions: [devfn: number, state: PciDeviceState][];
+  /** Levels of the sources on PIRQA# to PIRQD#. */
+  lines: boolean[][];
 }
 
 /** Which of PIRQA#-PIRQD# (0 to 3) a slot's pin (1 to 4) is wired to: one step further for each slot. */
@@ -46,7 +49,7 @@ export function pirqOf(slot: number, pin: number): number {
   return (slot + pin - 1) % PINS;
 }
 
-export class PciBus implements PortDevice, MmioDevice, Snapshotable<PciBusState> {
+export class PciBus implements PortDevice, MmioDevice, Stateful<PciBusState> {
   private readonly functions = new Map<number, PciDevice>();
   private readonly lines: readonly SharedLine[];
   private readonly spaces: PciSpaces;
@@ -137,12 +140,15 @@ export class PciBus implements PortDevice, MmioDevice, Snapshotable<PciBusState>
     this.write((offset >>> 20) & 0xff, (offset >>> 12) & 0xff, offset & 0xfff, size, value);
   }
 
-  save(): PciBusState {
-    return { address: this.address, functions: [...this.functions].map(([devfn, device]) => [devfn, device.save()]) };
+  saveState(): PciBusState {
+    const functions = [...this.functions].map(([devfn, device]): [number, PciDeviceState] => [devfn, device.saveState()]);
+    return { address: this.address, functions, lines: this.lines.map((line) => line.saveState()) };
   }
 
-  restore(state: PciBusState): void {
+  restoreState(state: PciBusState): void {
     this.address = state.address;
-    for (const [devfn, saved] of state.functions) this.functions.get(devfn)?.restore(saved);
+    for (const [devfn, saved] of state.functions) this.functions.get(devfn)?.restoreState(saved);
+    // What the functions drove on the way does not count.
+    state.lines.forEach((levels, i) => this.lines[i].restoreState(levels));
   }
 }

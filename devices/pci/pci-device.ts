@@ -1,5 +1,6 @@
 /** A PCI function with a type 0 header: PCI Local Bus Specification, "Configuration Space". Devices extend it. */
-import type { AccessSize, InterruptLine, Snapshotable } from '../bus';
+import type { Stateful } from '../../memory/stateful';
+import type { AccessSize, InterruptLine } from '../bus';
 import type { InterruptSink } from '../interrupt-message';
 import { BaseAddress, type BarLayout, type PciSpaces } from './base-address';
 
@@ -57,7 +58,7 @@ const BAR_COUNT = 6;
 const FIRST_CAPABILITY = 0x40;
 const SIZE = 256;
 
-export class PciDevice implements Snapshotable<PciDeviceState> {
+export class PciDevice implements Stateful<PciDeviceState> {
   protected readonly config = new Uint8Array(SIZE);
   /** Bits that software may change. */
   private readonly writable = new Uint8Array(SIZE);
@@ -216,12 +217,12 @@ export class PciDevice implements Snapshotable<PciDeviceState> {
     for (const [, bar] of this.baseAddresses()) bar.settle((this.command & (bar.layout.kind === 'io' ? Command.IO : Command.MEMORY)) !== 0);
   }
 
-  save(): PciDeviceState {
+  saveState(): PciDeviceState {
     const bars = this.baseAddresses().map(([index, bar]): [number, number, number] => [index, bar.read(0), bar.registers === 2 ? bar.read(1) : 0]);
     return { config: [...this.config], bars, interrupt: this.interrupt };
   }
 
-  restore(state: PciDeviceState): void {
+  restoreState(state: PciDeviceState): void {
     this.config.set(state.config);
     for (const [index, low, high] of state.bars) {
       const bar = this.bars[index];

@@ -11,12 +11,14 @@ import { type ExitReason, exitReasonName } from '../../vmx/exit/reason';
 import { Interruptibility, Interruption, PinBased, Primary } from '../../vmx/controls';
 import { VMCS } from '../../vmx/vmcs/fields';
 import type { Vmx } from '../../vmx/vmx';
+import type { Stateful } from '../../memory/stateful';
 import type { RawExit } from '../exit';
 import type { HostFrames } from '../frames';
 import { NestedTables, type NestedFormat } from '../nested-tables';
 import type { Injection, RunResult, VirtualProcessor } from '../port';
 import { buildRootProgram, enterRootProgram, type RootProgram } from '../root-program';
 import { Components } from './components';
+import { Doorbell } from './doorbell';
 import { VMX_EXITS } from './exits';
 import { GuestStateExchange, loadEntryState, readControl, writeControl } from './guest-state';
 import { enterVmxOperation, setUpVmcs } from './vmcs-setup';
@@ -34,14 +36,27 @@ const RFLAGS_TF = 0x100,
 const PENDING_BS = 0x4000;
 const RSP = 4;
 
-export class VmxProcessor implements VirtualProcessor {
+/** What the hypervisor remembers of a VMCS; the VMCS itself and the root program are host RAM. */
+export interface VmxProcessorState {
+  /** Where the root program stands: part of the build, not of the state. */
+  readonly gate: number;
+  readonly launched: boolean;
+  readonly paused: boolean;
+  readonly windowRequested: boolean;
+  readonly pinBased: number;
+  readonly primary: number;
+  readonly injecting: boolean;
+}
+
+export class VmxProcessor implements VirtualProcessor, Stateful<VmxProcessorState> {
   private readonly root: RootProgram;
   private readonly ept: NestedTables;
   private readonly c: Components;
   private readonly exchange: GuestStateExchange;
   private launched = false;
-  private paused = false;
-  private windowRequested = false;
+  paused = false;
+  private readonly doorbell = new Doorbell();
+  windowRequested = false;
   private pinBased: number;
   private primary: number;
   injecting = false;
@@ -55,6 +70,7 @@ export class VmxProcessor implements VirtualProcessor {
     this.root = buildRootProgram(cpu.memory, frames, { launch: [0x0f, 0x01, 0xc2], resume: [0x0f, 0x01, 0xc3] });
     for (const gate of this.root.gates) engine.addGate(gate);
     engine.hosted = true;
+    cpu.interrupts = this.doorbell;
     this.ept = new NestedTables(cpu.memory, frames, EPT_FORMAT);
     enterRootProgram(cpu, this.root, { cr4: Cr4.VMXE });
     enterVmxOperation(vmx, cpu, frames);
@@ -80,6 +96,7 @@ export class VmxProcessor implements VirtualProcessor {
       this.paused = true;
       return { kind: 'paused', because: stop };
     }
+    this.doorbell.rung = false;
     const at = this.cpu.get32(R.RIP);
     const reason = this.vmx.vmread32(VMCS.EXIT_REASON);
     if (at !== this.root.exit || reason >>> 31 !== 0) return { kind: 'exit', exit: { kind: 'entry-failure', explanation: this.explainFailure(at) } };
@@ -88,6 +105,10 @@ export class VmxProcessor implements VirtualProcessor {
     const decode = VMX_EXITS[(reason & 0xffff) as ExitReason];
     const exit = decode ? decode(this.vmx) : { kind: 'unexpected' as const, explanation: `exit reason ${reason}` };
     return { kind: 'exit', exit };
+  }
+
+  kick(): void {
+    this.doorbell.rung = true;
   }
 
   private explainFailure(at: number): string {
@@ -193,9 +214,26 @@ export class VmxProcessor implements VirtualProcessor {
     this.ept.map(gpa, host, size, writable);
   }
 
+  get nestedRoot(): number {
+    return this.ept.root;
+  }
+
   unmap(gpa: number, size: number): void {
     this.ept.unmap(gpa, size);
     this.vmx.invept(1, BigInt(this.ept.root | EPTP_FORMAT));
+  }
+
+  // ---- snapshots ----
+
+  saveState(): VmxProcessorState {
+    const { launched, paused, windowRequested, pinBased, primary, injecting } = this;
+    return { gate: this.root.exit, launched, paused, windowRequested, pinBased, primary, injecting };
+  }
+
+  /** Host RAM has been restored. Throws Error when this hypervisor was built at other addresses; then nothing was changed. */
+  restoreState({ gate, ...state }: VmxProcessorState): void {
+    if (gate !== this.root.exit) throw new Error('the snapshot is of a hypervisor whose root program stands elsewhere: it was made by another version');
+    Object.assign(this, state);
   }
 
   // ---- the whole state, for emulation ----

@@ -120,7 +120,6 @@ describe('what cannot run', () => {
     ['a text file', { image: Buffer.from('hello') }, /hello: the image \(5 bytes/],
     ['an unknown CPU', { cpu: 'z80' }, /--cpu z80: no CPU "z80"/],
     ['an unknown feature', { cpu: 'intel,+warp' }, /--cpu intel,\+warp/],
-    ['a backend that is not there', { backend: 'svm' }, /--backend svm/],
   ])('%s', (_name, more, message) => {
     expect(() => run('hello', more)).toThrow(UserError);
     expect(() => run('hello', more)).toThrow(message);

@@ -34,6 +34,9 @@ export class FakeGuest implements GuestRunner {
   get receivedText(): string {
     return String.fromCharCode(...this.received);
   }
+  listening(): boolean {
+    return true;
+  }
   stats() {
     return { instructions: this.ticks, ticks: this.ticks, rows: [{ reason: 'CPUID', count: 3, details: [{ detail: 1, count: 3 }] }] };
   }

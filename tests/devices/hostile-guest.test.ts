@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { A20Gate } from '../../devices/a20-gate';
 import { ACPI_PM_BASE, ACPI_PM_SIZE, AcpiPm } from '../../devices/acpi-pm';
-import type { AccessSize, Snapshotable } from '../../devices/bus';
+import type { AccessSize } from '../../devices/bus';
+import type { Stateful } from '../../memory/stateful';
 import { DebugConsole } from '../../devices/debug-ports';
 import { Hpet } from '../../devices/hpet';
 import { I8042 } from '../../devices/i8042';
@@ -44,7 +45,7 @@ function board() {
   const kbc = new I8042({ irq1: irq[1], irq12: irq[12], a20, reset: () => {}, keyboard, mouse: new Ps2Mouse() });
   const system = new SystemPorts({ a20, reset: () => {} });
   const pm = new AcpiPm({ scheduler, sci: irq[9], powerOff: () => {} });
-  const devices: Snapshotable<unknown>[] = [pit, rtc, uart, kbc, system, pm, hpet, pic];
+  const devices: Stateful[] = [pit, rtc, uart, kbc, system, pm, hpet, pic];
   for (const d of [pic, pit, rtc, uart, kbc, system, pm, new DebugConsole(0xe9, () => {})]) d.attach(ports);
   return { bench, pic, hpet, uart, keyboard, devices };
 }
@@ -90,7 +91,7 @@ test('no access sequence throws, hangs or yields a value out of width', () => {
       }
       // Nothing the guest does may pile up: only the host's own input waits.
       expect(machine.uart.pendingInput).toBeLessThanOrEqual(steps.length + 16);
-      expect(JSON.stringify(machine.devices.map((d) => d.save())).length).toBeLessThan(20_000);
+      expect(JSON.stringify(machine.devices.map((d) => d.saveState())).length).toBeLessThan(20_000);
     }),
     { numRuns: 60, seed: 1 },
   );
@@ -102,11 +103,11 @@ test('a restored snapshot answers as the original does', () => {
       const original = board();
       for (const s of before) run(original, s);
       const copy = board();
-      const image = JSON.parse(JSON.stringify(original.devices.map((d) => d.save()))) as unknown[];
+      const image = JSON.parse(JSON.stringify(original.devices.map((d) => d.saveState()))) as unknown[];
       copy.bench.advanceTo(original.bench.now);
-      copy.devices.forEach((d, i) => d.restore(image[i]));
+      copy.devices.forEach((d, i) => d.restoreState(image[i]));
       for (const s of after) expect(run(copy, s)).toBe(run(original, s));
-      expect(copy.devices.map((d) => d.save())).toEqual(original.devices.map((d) => d.save()));
+      expect(copy.devices.map((d) => d.saveState())).toEqual(original.devices.map((d) => d.saveState()));
     }),
     { numRuns: 60, seed: 2 },
   );

@@ -150,7 +150,7 @@ test('snapshot: a service in progress goes on', () => {
   entry(9, LEVEL | 0x39);
   ioapic.inputs[9].set(true);
   const copy = setup();
-  copy.ioapic.restore(JSON.parse(JSON.stringify(ioapic.save())) as ReturnType<IoApic['save']>);
+  copy.ioapic.restoreState(JSON.parse(JSON.stringify(ioapic.saveState())) as ReturnType<IoApic['saveState']>);
   copy.ioapic.inputs[9].set(true);
   expect(copy.vectors()).toEqual([]);
   copy.ioapic.endOfInterrupt(0x39);

@@ -93,6 +93,6 @@ withQemu('on QEMU', () => {
       const row = rows.get(name);
       expect([name, row?.check]).toEqual([name, value(row?.count ?? 0)]);
     }
-    expect(rows.size).toBe(17);
+    expect(rows.size).toBe(19);
   });
 });

@@ -351,10 +351,12 @@ test('a snapshot of the whole board goes on like the original', () => {
     fc.property(accesses, accesses, (before, after) => {
       const original = board();
       for (const a of before) perform(original, a);
-      const image = Object.fromEntries(Object.entries(original.platform.devices).map(([name, d]) => [name, JSON.parse(JSON.stringify(d.save())) as unknown]));
+      const image = Object.fromEntries(
+        Object.entries(original.platform.devices).map(([name, d]) => [name, JSON.parse(JSON.stringify(d.saveState())) as unknown]),
+      );
       const copy = board();
       copy.bench.advanceTo(original.bench.now);
-      for (const [name, device] of Object.entries(copy.platform.devices)) device.restore(image[name]);
+      for (const [name, device] of Object.entries(copy.platform.devices)) device.restoreState(image[name]);
       for (const a of after) expect(perform(copy, a)).toBe(perform(original, a));
     }),
     { numRuns: 60, seed: 7 },

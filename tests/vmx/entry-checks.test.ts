@@ -1,71 +1,38 @@
 /** One broken state a rule, and the baseline that breaks none. Values from SDM chapter "VM Entries". */
-import { FULL_VMX_PROFILE, type VmxProfile } from '../../vmx/capabilities';
+import { FULL_VMX_PROFILE } from '../../vmx/capabilities';
 import { EntryControl, ExitControl, PinBased, Primary, Secondary } from '../../vmx/controls';
 import { explain, violations as violationsOf, type EntryState } from '../../vmx/entry/check';
 import { checkEntry } from '../../vmx/entry/explain';
 import { ALL_CHECKS, CHECK_GROUPS } from '../../vmx/entry/groups';
 import type { FieldName } from '../../vmx/vmcs/fields';
-import { BASELINE, ENTRY, EXIT, PIN, PRIMARY, VIRTUAL_APIC, VMCS_A, rootWithVmcs, type Bench } from './bench';
+import { BASELINE, ENTRY, EXIT, PIN, VIRTUAL_APIC, VMCS_A, rootWithVmcs, type Bench } from './bench';
+import {
+  EVERYTHING,
+  HOST32,
+  LEGACY,
+  PAE,
+  UNRESTRICTED_REAL,
+  USABLE_LDTR,
+  V86,
+  type VmcsValues,
+  baselineWith,
+  brokenRules,
+  inject,
+  primary,
+  secondary,
+  type Patch,
+  type Surroundings,
+} from './vmcs-values';
 
-type Patch = Partial<Record<FieldName, bigint | number>>;
-
-/** Every control may be set: for rules about controls that the model does not offer. */
-const EVERYTHING: VmxProfile = { ...FULL_VMX_PROFILE, pinBased: 0xff, secondary: 0xffff_ffff, primary: 0xffff_ffff, exit: 0xffff_ffff, entry: 0xffff_ffff };
-
-interface Row {
+interface Row extends Surroundings {
   readonly patch: Patch;
   readonly everything?: true;
-  readonly profile?: VmxProfile;
   /** Other rules that the same state cannot help breaking. */
   readonly also?: readonly string[];
-  readonly prepare?: (bench: Bench) => void;
 }
 
 const HIGH = 1n << 46n;
 const NON_CANONICAL = 1n << 47n;
-const secondary = (bits: number): number => (Secondary.ENABLE_EPT | Secondary.ENABLE_VPID | bits) >>> 0;
-const primary = (bits: number): number => (PRIMARY | bits) >>> 0;
-const inject = (type: number, vector: number, more = 0): number => (0x8000_0000 | (type << 8) | vector | more) >>> 0;
-
-const LEGACY: Patch = {
-  VM_ENTRY_CONTROLS: ENTRY & ~EntryControl.IA32E_MODE_GUEST,
-  GUEST_CS_ACCESS_RIGHTS: 0xc09b,
-  GUEST_CR4: 0x2000,
-  GUEST_CR0: 0x8001_0033,
-};
-const PAE: Patch = { ...LEGACY, GUEST_CR4: 0x2020 };
-const V86: Patch = {
-  ...LEGACY,
-  GUEST_RFLAGS: 0x2_0002,
-  ...Object.fromEntries(
-    ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'].flatMap((r) => [
-      [`GUEST_${r}_BASE`, 0x100],
-      [`GUEST_${r}_LIMIT`, 0xffff],
-      [`GUEST_${r}_ACCESS_RIGHTS`, 0xf3],
-    ]),
-  ),
-};
-for (const [r, selector] of [
-  ['ES', 0x10],
-  ['CS', 8],
-  ['SS', 0x10],
-  ['DS', 0x10],
-  ['FS', 0x10],
-  ['GS', 0x10],
-] as const)
-  (V86 as Record<string, number>)[`GUEST_${r}_BASE`] = selector << 4;
-const UNRESTRICTED_REAL: Patch = {
-  ...LEGACY,
-  SECONDARY_PROCESSOR_BASED_CONTROLS: secondary(Secondary.UNRESTRICTED_GUEST),
-  GUEST_CR0: 0x30,
-  GUEST_CS_ACCESS_RIGHTS: 0x9b,
-  GUEST_CS_LIMIT: 0xffff,
-};
-const USABLE_LDTR: Patch = { GUEST_LDTR_SELECTOR: 0x20, GUEST_LDTR_ACCESS_RIGHTS: 0x82, GUEST_LDTR_LIMIT: 0xff };
-const HOST32: Patch = { VM_EXIT_CONTROLS: EXIT & ~ExitControl.HOST_ADDRESS_SPACE_SIZE, ...LEGACY };
-const host32 = (bench: Bench): void => {
-  (bench.cpu as { longMode: boolean }).longMode = false;
-};
 
 const dataSegments = ['DS', 'ES', 'FS', 'GS'] as const;
 const codeAndData = ['CS', 'SS', ...dataSegments] as const;
@@ -86,7 +53,7 @@ const BROKEN: Record<string, Row> = {
   },
   'control.tpr-threshold.vtpr': {
     patch: { PRIMARY_PROCESSOR_BASED_CONTROLS: primary(Primary.USE_TPR_SHADOW), VIRTUAL_APIC_ADDRESS: VIRTUAL_APIC, TPR_THRESHOLD: 5 },
-    prepare: ({ cpu }) => cpu.memory.write32(VIRTUAL_APIC + 0x80, 0x40),
+    memory: { [VIRTUAL_APIC + 0x80]: 0x40 },
   },
   'control.virtual-nmis.need-nmi-exiting': { patch: { PIN_BASED_CONTROLS: PIN | PinBased.VIRTUAL_NMIS } },
   'control.nmi-window.needs-virtual-nmis': { patch: { PRIMARY_PROCESSOR_BASED_CONTROLS: primary(Primary.NMI_WINDOW_EXITING) } },
@@ -195,21 +162,21 @@ const BROKEN: Record<string, Row> = {
   ),
   'host.selector.cs-not-null': { patch: { HOST_CS_SELECTOR: 0 } },
   'host.selector.tr-not-null': { patch: { HOST_TR_SELECTOR: 0 } },
-  'host.selector.ss-not-null': { patch: { ...HOST32, HOST_SS_SELECTOR: 0 }, prepare: host32 },
+  'host.selector.ss-not-null': { patch: { ...HOST32, HOST_SS_SELECTOR: 0 }, longMode: false },
   'host.fs-base.canonical': { patch: { HOST_FS_BASE: NON_CANONICAL } },
   'host.gs-base.canonical': { patch: { HOST_GS_BASE: 0x7fff_8000_0000_0000n } },
   'host.gdtr-base.canonical': { patch: { HOST_GDTR_BASE: NON_CANONICAL } },
   'host.idtr-base.canonical': { patch: { HOST_IDTR_BASE: NON_CANONICAL } },
   'host.tr-base.canonical': { patch: { HOST_TR_BASE: NON_CANONICAL } },
-  'host.size.outside-ia32e': { patch: {}, prepare: host32 },
+  'host.size.outside-ia32e': { patch: {}, longMode: false },
   'host.size.in-ia32e': { patch: HOST32 },
   'host.size32.no-ia32e-guest': {
     also: ['host.size.outside-ia32e'],
     patch: { VM_EXIT_CONTROLS: EXIT & ~ExitControl.HOST_ADDRESS_SPACE_SIZE },
-    prepare: host32,
+    longMode: false,
   },
-  'host.size32.no-pcide': { patch: { ...HOST32, HOST_CR4: 0x2_2620 }, prepare: host32 },
-  'host.size32.rip': { patch: { ...HOST32, HOST_RIP: 1n << 32n }, prepare: host32 },
+  'host.size32.no-pcide': { patch: { ...HOST32, HOST_CR4: 0x2_2620 }, longMode: false },
+  'host.size32.rip': { patch: { ...HOST32, HOST_RIP: 1n << 32n }, longMode: false },
   'host.size64.pae': { patch: { HOST_CR4: 0x2600 } },
   'host.size64.rip': { patch: { HOST_RIP: NON_CANONICAL } },
   // guest control registers, debug registers, MSRs
@@ -326,24 +293,28 @@ const BROKEN: Record<string, Row> = {
         `guest.pdpte${i}.memory`,
         {
           patch: { ...PAE, SECONDARY_PROCESSOR_BASED_CONTROLS: Secondary.ENABLE_VPID, GUEST_CR3: 0xb000 },
-          prepare: ({ cpu }) => cpu.memory.write64(0xb000 + 8 * i, HIGH | 1n),
+          memory: { [0xb000 + 8 * i]: 1, [0xb000 + 8 * i + 4]: 1 << 14 },
         },
       ],
     ]),
   ),
 };
 
-function broken(row: Row): Bench {
+const stateOf = (row: Row): VmcsValues =>
+  baselineWith({ ...(row.everything ? { TSC_MULTIPLIER: 1 } : {}), ...row.patch }, { ...row, profile: row.everything ? EVERYTHING : row.profile });
+
+/** The same state in a processor. */
+function processorWith(row: Row): Bench {
   const bench = rootWithVmcs({ profile: row.everything ? EVERYTHING : row.profile });
-  if (row.everything) bench.write({ VM_EXIT_CONTROLS: EXIT, TSC_MULTIPLIER: 1 });
+  if (row.everything) bench.write({ TSC_MULTIPLIER: 1 });
   bench.write(row.patch);
-  row.prepare?.(bench);
+  for (const [address, word] of Object.entries(row.memory ?? {})) bench.cpu.memory.write32(Number(address), word);
+  if (row.longMode === false) (bench.cpu as { longMode: boolean }).longMode = false;
   return bench;
 }
-const ids = (bench: Bench): string[] => checkEntry(bench.vmx).map((v) => v.check.id);
 
 describe('VM-entry checks', () => {
-  it('find nothing wrong with the baseline VMCS', () => expect(ids(rootWithVmcs())).toEqual([]));
+  it('find nothing wrong with the baseline VMCS', () => expect(brokenRules(baselineWith({}))).toEqual([]));
 
   it.each([
     ['virtual-8086 guest', V86],
@@ -351,11 +322,11 @@ describe('VM-entry checks', () => {
     ['32-bit guest without PAE', LEGACY],
     ['unrestricted real-mode guest', UNRESTRICTED_REAL],
     ['usable LDTR', USABLE_LDTR],
-  ])('find nothing wrong with a %s', (_name, patch) => expect(ids(broken({ patch }))).toEqual([]));
-  it('find nothing wrong with a 32-bit host', () => expect(ids(broken({ patch: HOST32, prepare: host32 }))).toEqual([]));
+  ])('find nothing wrong with a %s', (_name, patch) => expect(brokenRules(stateOf({ patch }))).toEqual([]));
+  it('find nothing wrong with a 32-bit host', () => expect(brokenRules(stateOf({ patch: HOST32, longMode: false }))).toEqual([]));
 
   it.each(Object.entries(BROKEN))('break exactly %s', (id, row) => {
-    expect(ids(broken(row)).sort()).toEqual([id, ...(row.also ?? [])].sort());
+    expect(brokenRules(stateOf(row)).sort()).toEqual([id, ...(row.also ?? [])].sort());
   });
 
   it('have a row above for every rule, and every rule has its own id', () => {
@@ -363,21 +334,10 @@ describe('VM-entry checks', () => {
     expect(new Set(ALL_CHECKS.map((c) => c.id)).size).toBe(ALL_CHECKS.length);
   });
 
-  it.each(Object.entries(BROKEN))('end VM entry as the manual says for %s', (id, row) => {
-    const bench = broken(row);
-    const first = CHECK_GROUPS.find((g) => violationsOf(g.checks, bench.vmx.entryState).length > 0)!;
-    const result = bench.vmx.launch();
-    if (first.failure === 'guest') {
-      expect(result).toEqual({ kind: 'exited' });
-      expect(bench.read('EXIT_REASON')).toBe(0x8000_0021n);
-      const qualification = id.includes('link-pointer') ? 4n : id.includes('pdpte') ? 2n : id === 'guest.interruptibility.nmi-sti' ? 3n : 0n;
-      expect(bench.read('EXIT_QUALIFICATION')).toBe(qualification);
-    } else expect(result).toEqual({ kind: 'fail-valid', error: first.failure === 'controls' ? 7 : 8 });
-  });
-
   it('name every field that they read', () => {
+    const unnamed = new Set<string>();
     for (const row of [{ patch: {} }, { patch: V86 }, { patch: PAE }, { patch: UNRESTRICTED_REAL }, ...Object.values(BROKEN)]) {
-      const real = broken(row).vmx.entryState;
+      const real = stateOf(row);
       for (const check of ALL_CHECKS) {
         const read = new Set<FieldName>();
         const note =
@@ -397,9 +357,10 @@ describe('VM-entry checks', () => {
           vmcsPointer: real.vmcsPointer,
         };
         if (check.when?.(recording) ?? true) check.holds(recording);
-        expect([...read].filter((f) => !check.fields.includes(f)).map((f) => `${check.id}: ${f}`)).toEqual([]);
+        for (const field of read) if (!check.fields.includes(field)) unnamed.add(`${check.id}: ${field}`);
       }
     }
+    expect([...unnamed]).toEqual([]);
   });
 
   it('explain a failure with the rule, the values and the citation', () => {
@@ -408,5 +369,18 @@ describe('VM-entry checks', () => {
     expect(checkEntry(bench.vmx).map(explain)).toEqual([
       'The host TR selector field is not 0000H.\n  here: HOST_TR_SELECTOR = 0x0\n  Intel SDM volume 3C, VM Entries: "Checks on Host Segment and Descriptor-Table Registers"  [host.selector.tr-not-null]',
     ]);
+  });
+
+  it.each(Object.entries(BROKEN))('end VM entry as the manual says for %s', (id, row) => {
+    const bench = processorWith(row);
+    expect(checkEntry(bench.vmx).map((v) => v.check.id)).toEqual(brokenRules(stateOf(row)));
+    const first = CHECK_GROUPS.find((g) => violationsOf(g.checks, bench.vmx.entryState).length > 0)!;
+    const result = bench.vmx.launch();
+    if (first.failure === 'guest') {
+      expect(result).toEqual({ kind: 'exited' });
+      expect(bench.read('EXIT_REASON')).toBe(0x8000_0021n);
+      const qualification = id.includes('link-pointer') ? 4n : id.includes('pdpte') ? 2n : id === 'guest.interruptibility.nmi-sti' ? 3n : 0n;
+      expect(bench.read('EXIT_QUALIFICATION')).toBe(qualification);
+    } else expect(result).toEqual({ kind: 'fail-valid', error: first.failure === 'controls' ? 7 : 8 });
   });
 });

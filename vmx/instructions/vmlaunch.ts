@@ -48,6 +48,7 @@ export function enterGuest(vmx: Vmx, instruction: 'VMLAUNCH' | 'VMRESUME'): Entr
   cpu.activity = vmcs.low(OFFSET.GUEST_ACTIVITY_STATE);
   cpu.pendingDebug = 0;
   cpu.attention = true;
+  vmx.observer.entry?.(vmx);
   return ENTERED;
 }
 

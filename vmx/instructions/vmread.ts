@@ -24,6 +24,7 @@ export function vmread(vmx: Vmx, encoding: number): VmreadResult {
   if (next.kind === 'fail-invalid') return { result: vmx.complete(next), value: 0n };
   const offset = componentOffset(vmx, encoding);
   if (offset === 0) return { result: vmx.fail(VmInstructionError.UnsupportedComponent), value: 0n };
+  vmx.observer.vmread?.(vmx, encoding);
   return { result: vmx.complete(VM_SUCCEED), value: fetch(vmx, encoding, offset) };
 }
 
@@ -48,6 +49,7 @@ const UNCHECKED_RFLAGS = 0x0025_7cd5;
 /** Writes two words, cut to the width of the field, and notes which entry checks must be made again: those that read a value that changed. */
 export function store(vmx: Vmx, encoding: number, offset: number, low: number, high: number): void {
   const { vmcs } = vmx;
+  vmx.observer.vmwrite?.(vmx, encoding, low, high);
   vmcs.aboutToWrite();
   const oldLow = vmcs.low(offset);
   let changed: boolean;

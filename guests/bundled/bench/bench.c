@@ -18,8 +18,10 @@ static const struct row rows[] = {
   { "page-fault", run_page_faults, 40960, 0 },
   { "syscall", run_syscalls, 200000, 0 },
   { "interrupt", run_interrupts, 100000, 0 },
-  { "port-io", run_ports, 50000, 0 },
-  { "cpuid", run_cpuid, 50000, 0 },
+  { "port-io", run_ports, 200000, 0 },
+  { "port-out", run_port_writes, 200000, 0 },
+  { "mmio", run_mmio, 200000, 0 },
+  { "cpuid", run_cpuid, 200000, 0 },
   { "cr3", run_cr3, 20000, 0 },
   { "self-modifying", run_self_modifying, 40000, 0 },
 };
@@ -78,4 +80,5 @@ void main(const struct start_info *info) {
     print("%-18s %10lu %18lx %14lu\n", row->name, count, check, ticks);
   }
   if (!ran) print("no row matches \"%s\"\n", command_line());
+  print("end of the rows\n");
 }

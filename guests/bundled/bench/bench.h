@@ -18,4 +18,4 @@ struct row {
 
 u64 run_alu(u64 count), run_memory(u64 count), run_fib(u64 count), run_bytecode(u64 count), run_xorshift(u64 count), run_crc32(u64 count), run_sieve(u64 count);
 u64 run_copy(u64 count), run_chase(u64 count), run_mandelbrot(u64 count);
-u64 run_page_faults(u64 count), run_syscalls(u64 count), run_interrupts(u64 count), run_ports(u64 count), run_cpuid(u64 count), run_self_modifying(u64 count), run_cr3(u64 count);
+u64 run_page_faults(u64 count), run_syscalls(u64 count), run_interrupts(u64 count), run_ports(u64 count), run_port_writes(u64 count), run_mmio(u64 count), run_cpuid(u64 count), run_self_modifying(u64 count), run_cr3(u64 count);

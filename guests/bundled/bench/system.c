@@ -73,6 +73,21 @@ u64 run_ports(u64 count) {
   return sum;
 }
 
+/* The diagnostic port, where nothing stands. */
+u64 run_port_writes(u64 count) {
+  for (u64 i = 0; i < count; i++) outb(0x80, (u8)i);
+  return count;
+}
+
+/* The version register of the I/O APIC: 24 redirection entries, numbered up to 17h. */
+u64 run_mmio(u64 count) {
+  volatile u32 *io_apic = (volatile u32 *)0xfec00000;
+  io_apic[0] = 1;
+  u64 sum = 0;
+  for (u64 i = 0; i < count; i++) sum += io_apic[4] >> 16 & 0xff;
+  return sum;
+}
+
 u64 run_cpuid(u64 count) {
   u64 n = 0;
   for (u64 i = 0; i < count; i++) n += cpuid(0, 0).ebx != 0;

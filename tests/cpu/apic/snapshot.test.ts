@@ -58,9 +58,9 @@ test('nothing throws, and a restored copy answers as the original', () => {
       for (const s of before) run(original, s);
       const copy = new ApicBench();
       copy.bench.advanceTo(original.bench.now);
-      copy.apic.restore(JSON.parse(JSON.stringify(original.apic.save())) as ReturnType<typeof copy.apic.save>);
+      copy.apic.restoreState(JSON.parse(JSON.stringify(original.apic.saveState())) as ReturnType<typeof copy.apic.saveState>);
       for (const s of after) expect(run(copy, s)).toEqual(run(original, s));
-      expect(copy.apic.save()).toEqual(original.apic.save());
+      expect(copy.apic.saveState()).toEqual(original.apic.saveState());
     }),
     { numRuns: 150, seed: 3 },
   );

@@ -5,7 +5,7 @@ import { Segment } from '../../../cpu/decoder/insn';
 import { EventType, type CpuEvent } from '../../../cpu/interfaces';
 import { R } from '../../../cpu/layout';
 import { parseProfile } from '../../../cpu/profiles/profile';
-import { CONTROL_INSTRUCTIONS } from '../../../cpu/system/control-instructions';
+import { SYSTEM_INSTRUCTIONS } from '../../../cpu/system/instructions';
 import { resetSystemRegisters } from '../../../cpu/system/msr';
 import { PhysicalMemory } from '../../../memory/physical-memory';
 
@@ -65,7 +65,7 @@ export function execute(cpu: Cpu, hex: string): CpuEvent | undefined {
   const bytes = Uint8Array.from(Buffer.from(hex.replace(/ /g, '').padEnd(32, '0'), 'hex'));
   const insn = decode(bytes, 0, bytes.length, cpu.codeSize)!;
   if (insn.op === 'UD') return { vector: 6, type: EventType.HardwareException, errorCode: undefined, payload: 0n, length: 0 };
-  const handler = CONTROL_INSTRUCTIONS[insn.op];
+  const handler = SYSTEM_INSTRUCTIONS[insn.op];
   if (handler === undefined) throw new Error(`${hex} is ${insn.op}, which is not executed here`);
   const start = cpu.rip;
   cpu.insn = insn;

@@ -314,8 +314,8 @@ test('no configuration access throws or leaves its width, and a snapshot is fait
         memory.write32(ECAM_BASE + register * 4097, value);
       }
       const copy = setup();
-      copy.pci.restore(JSON.parse(JSON.stringify(pci.save())) as ReturnType<PciBus['save']>);
-      expect(copy.pci.save()).toEqual(pci.save());
+      copy.pci.restoreState(JSON.parse(JSON.stringify(pci.saveState())) as ReturnType<PciBus['saveState']>);
+      expect(copy.pci.saveState()).toEqual(pci.saveState());
       for (let r = 0; r < 256; r += 4) expect(copy.get(2, r)).toBe(get(2, r));
     }),
     { numRuns: 80, seed: 5 },

@@ -1,0 +1,285 @@
+/**
+ * A run that can be visited at any of its moments: a guest, what came in from outside with the moments at which it came, and snapshots.
+ * Everything between follows from these, because time is the number of instructions. What the guest prints is passed on once, however
+ * often the moment is visited.
+ */
+import type { Exit } from '../hypervisor/exit';
+import { Guest, type GuestConfig, type GuestStop } from '../hypervisor/guest';
+import type { ExitRecord } from '../hypervisor/vcpu';
+import { Checkpoints, type Checkpoint } from './checkpoints';
+import { InputLog } from './input-log';
+import { comparePositions, DebugError, type Position } from './target';
+
+export interface TimelineOptions {
+  /** Instructions between snapshots. */
+  readonly interval?: number;
+  /** Memory that snapshots may hold, in bytes. */
+  readonly budget?: number;
+}
+
+/** What a timeline knows beside the guest. */
+interface Counters {
+  readonly exits: number;
+  readonly events: number;
+  /** Bytes of console output, and inputs by tick that have come. */
+  readonly written: number;
+  readonly delivered: number;
+  readonly lastRecord: ExitRecord | undefined;
+  readonly lastInner: InnerExit | undefined;
+}
+
+/** A VM exit inside a bare machine: to a hypervisor that is a guest of ours. */
+export interface InnerExit {
+  readonly code: number;
+  readonly instructions: number;
+  readonly ticks: number;
+}
+
+/** Hears of exits while the guest runs. */
+export interface TimelineListener {
+  /** Before the handler; true stops the run there. */
+  arrived(exit: Exit): boolean;
+  /** Inside a bare machine. The run can be stopped behind it. */
+  inner(exit: InnerExit): void;
+}
+
+const DEFAULTS = { interval: 32 << 20, budget: 512 << 20 } as const;
+/** Instructions before a place that is visited backward, at which snapshots make the next visit to its past short. */
+const APPROACH = [1 << 20, 1 << 14] as const;
+/** Ticks that one piece of work makes at most. */
+export const SLICE = 4 << 20;
+
+export class Timeline {
+  readonly guest: Guest;
+  readonly inputs = new InputLog();
+  readonly checkpoints: Checkpoints<Counters>;
+  listener: TimelineListener | undefined;
+  /** Exit handled last, by our hypervisor or by one inside a bare machine. */
+  lastRecord: ExitRecord | undefined;
+  lastInner: InnerExit | undefined;
+  /** The furthest position that was reached. */
+  private furthest: Position | undefined;
+  /** VM exits taken. */
+  exits = 0;
+  private events = 0;
+  private written = 0;
+  private shown = 0;
+  private exitsShown = 0;
+  private delivered = 0;
+  /** An exit was taken and its handler has not run. */
+  private arrived = false;
+  private sending = false;
+  /** Bytes typed since the guest stopped: they come when virtual time has an instruction boundary of its own. */
+  private typed: Uint8Array[] = [];
+  private settled = false;
+  private readonly interval: number;
+
+  /** @param config its serialOutput and observer hear of everything once. Entropy must be Stateful (or absent). */
+  constructor(
+    private readonly config: GuestConfig,
+    options: TimelineOptions = {},
+  ) {
+    this.interval = options.interval ?? DEFAULTS.interval;
+    this.checkpoints = new Checkpoints(options.budget ?? DEFAULTS.budget);
+    this.guest = new Guest({
+      ...config,
+      serialOutput: (byte) => this.output(byte),
+      observer: { exit: (record) => this.handled(record), arrived: (exit) => this.arrive(exit) },
+    });
+    const { machine, vm } = this.guest;
+    machine.observer = { ...machine.cpu.observer, deliver: () => void this.events++ };
+    if (vm !== undefined) return;
+    const entry = (): void => void this.events++;
+    if (machine.vmx !== undefined) machine.vmx.observer = { ...machine.vmx.observer, entry, exit: (_, reason) => this.inner(reason) };
+    if (machine.svm !== undefined) machine.svm.observer = { ...machine.svm.observer, entry, exit: (_, code) => this.inner(code) };
+  }
+
+  get position(): Position {
+    const { guest, exits, events } = this;
+    return { instructions: guest.instructions, exits, events, ticks: guest.time };
+  }
+  get end(): Position {
+    const here = this.position;
+    return this.furthest !== undefined && comparePositions(this.furthest, here) > 0 ? this.furthest : here;
+  }
+  get begin(): Position {
+    return this.checkpoints.first?.position ?? this.position;
+  }
+  /** The target stands at an exit whose handler has not run. */
+  get atExit(): boolean {
+    return this.arrived;
+  }
+
+  // ---- forward ----
+
+  /** Runs to virtual time `limit` at most, with the inputs that belong there. Takes snapshots on the way. */
+  run(limit: number): GuestStop {
+    if (this.checkpoints.first === undefined) this.saveOnTheWay();
+    if (this.settled) this.type();
+    const due = this.inputs.tickOf(this.delivered);
+    const soon = this.typed.length > 0 ? this.guest.time + 1 : Infinity;
+    this.arrived = false;
+    const stop = this.guest.run(Math.min(limit, due, soon));
+    this.settled = stop.kind === 'limit' || stop.kind === 'idle';
+    const came = this.settled && this.guest.time >= due;
+    if (came) this.deliver();
+    const here = this.position;
+    if (this.furthest === undefined || comparePositions(here, this.furthest) > 0) this.furthest = here;
+    const last = this.checkpoints.before(here);
+    if (this.settled && last !== undefined && here.instructions - last.position.instructions >= this.interval) this.saveOnTheWay();
+    // Who was idle has something to do now.
+    return came || (stop.kind === 'idle' && this.typed.length > 0) ? { kind: 'limit' } : stop;
+  }
+
+  /** Runs until so many instructions have retired, and stops before the next one. */
+  *runToInstructions(instructions: number): Generator<undefined, GuestStop, undefined> {
+    for (;;) {
+      const left = instructions - this.guest.instructions;
+      if (left <= 0) return { kind: 'limit' };
+      const stop = this.run(this.guest.time + Math.min(left, SLICE));
+      if (stop.kind === 'ended' || stop.kind === 'idle') return stop;
+      yield;
+    }
+  }
+
+  private deliver(): void {
+    const { bytes } = this.inputs.byTick[this.delivered++];
+    this.guest.sendSerial(bytes);
+  }
+
+  /** Bytes typed by the user now; in the past they change what comes. */
+  sendSerial(bytes: Uint8Array): void {
+    if (this.sending) {
+      // From inside the output of a byte: the moment is that byte.
+      if (this.written < this.shown) return;
+      this.inputs.byByte.push({ byte: this.written, bytes: bytes.slice() });
+      this.guest.sendSerial(bytes);
+      return;
+    }
+    this.typed.push(bytes.slice());
+  }
+
+  /** Recorded inputs must come at a moment that virtual time alone names: one at which the guest was stopped by time. */
+  private type(): void {
+    if (this.typed.length === 0) return;
+    if (comparePositions(this.position, this.end) < 0) this.dropFuture();
+    for (const bytes of this.typed.splice(0)) {
+      this.inputs.byTick.push({ tick: this.guest.time, bytes });
+      this.deliver();
+    }
+  }
+
+  private output(byte: number): void {
+    this.written++;
+    for (const { bytes } of this.inputs.atByte(this.written)) this.guest.sendSerial(bytes);
+    if (this.written <= this.shown || this.muted) return;
+    this.shown = this.written;
+    this.sending = true;
+    this.config.serialOutput(byte);
+    this.sending = false;
+  }
+  /** Visits to places that may lie behind the end of the history, and count as never made. */
+  private muted = false;
+
+  private arrive(exit: Exit): boolean {
+    this.exits++;
+    this.events++;
+    this.arrived = this.listener?.arrived(exit) === true;
+    return this.arrived;
+  }
+
+  private handled(record: ExitRecord): void {
+    this.events++;
+    this.lastRecord = record;
+    if (this.exits <= this.exitsShown || this.muted) return;
+    this.exitsShown = this.exits;
+    this.config.observer?.exit?.(record);
+  }
+
+  private inner(code: number): void {
+    this.exits++;
+    this.events++;
+    this.lastInner = { code, instructions: this.guest.instructions, ticks: this.guest.time };
+    this.listener?.inner(this.lastInner);
+  }
+
+  // ---- snapshots ----
+
+  /** Throws DebugError with the reason if this guest cannot be saved. */
+  save(): Checkpoint<Counters> {
+    const { exits, events, written, delivered, lastRecord, lastInner } = this;
+    let checkpoint: Checkpoint<Counters>;
+    try {
+      checkpoint = { position: this.position, state: this.guest.saveState(), extra: { exits, events, written, delivered, lastRecord, lastInner } };
+    } catch (error) {
+      throw new DebugError(`this machine cannot go back: ${(error as Error).message}`, { cause: error });
+    }
+    this.checkpoints.add(checkpoint);
+    return checkpoint;
+  }
+
+  /** Why there is no way back, when the machine has a part that cannot be saved; then it runs forward only. */
+  private forwardOnly: string | undefined;
+  private saveOnTheWay(): void {
+    if (this.forwardOnly !== undefined) return;
+    try {
+      this.save();
+    } catch (error) {
+      if (!(error instanceof DebugError)) throw error;
+      this.forwardOnly = error.message;
+    }
+  }
+
+  /** Throws DebugError when there is nothing to go back to. */
+  requireHistory(): void {
+    if (this.forwardOnly !== undefined) throw new DebugError(this.forwardOnly);
+    if (this.checkpoints.first === undefined) throw new DebugError('nothing has run yet: there is no history to go back to');
+  }
+
+  restore({ state, extra }: Checkpoint<Counters>): void {
+    const { end } = this;
+    this.guest.restoreState(state);
+    this.furthest = end;
+    Object.assign(this, extra, { arrived: this.guest.vm?.vcpu.arrived !== undefined, settled: false, typed: [] });
+  }
+
+  /** Restores the nearest snapshot and runs to the first moment at which so many instructions have retired. */
+  *goTo(instructions: number): Generator<undefined, GuestStop, undefined> {
+    this.requireHistory();
+    this.restore(this.checkpoints.before({ instructions, exits: 0, events: -1, ticks: 0 }) ?? this.checkpoints.first!);
+    for (const before of APPROACH) {
+      if (instructions - before - this.guest.instructions < before) continue;
+      yield* this.runToInstructions(instructions - before);
+      this.save();
+    }
+    return yield* this.runToInstructions(instructions);
+  }
+
+  /** What follows leaves no trace outside until `work` is over. */
+  *muting<T>(work: Generator<undefined, T, undefined>): Generator<undefined, T, undefined> {
+    const { furthest, muted } = this;
+    this.muted = true;
+    try {
+      return yield* work;
+    } finally {
+      this.muted = muted;
+      this.furthest = furthest;
+    }
+  }
+
+  /** The guest was changed here: no other moment of the run belongs to it any more. */
+  fork(): void {
+    this.dropFuture();
+    this.checkpoints.clear();
+    this.settled = false;
+  }
+
+  private dropFuture(): void {
+    const here = this.position;
+    this.checkpoints.truncate(here);
+    this.inputs.truncate(this.delivered, this.written);
+    this.shown = this.written;
+    this.exitsShown = this.exits;
+    this.furthest = here;
+  }
+}

@@ -1,0 +1,42 @@
+/** Debian's kernels under AMD-V, on a processor that says it is AMD's. */
+import { MARKER, bootDebian, expectHealthy } from './debian';
+
+const AMD = { cpu: 'amd' } as const;
+
+it('the cloud kernel takes its AMD paths, prints the same bytes as bare, and retires the same number of instructions', () => {
+  const svm = bootDebian('svm', AMD);
+  expectHealthy(svm.console);
+  expect(svm.console).toMatch(/AMD AuthenticAMD/);
+  expect(svm.console).toMatch(/x86\/cpu|process: using AMD E400|LVT offset|Spectre|Speculative/);
+  expect(svm.console).toContain(MARKER);
+  const bare = bootDebian('bare', AMD);
+  expect(svm.console).toBe(bare.console);
+  expect([svm.instructions, svm.time]).toEqual([bare.instructions, bare.time]);
+});
+
+it('a second run with permuted host frames and poisoned free ones is the same', () => {
+  const [plain, moved] = [{}, { frameSeed: 7, poison: 0xa5 }].map((more) => bootDebian('svm', { ...AMD, ...more }, [], { digest: true }));
+  expect(moved.console).toBe(plain.console);
+  expect([moved.exitDigest, moved.instructions]).toEqual([plain.exitDigest, plain.instructions]);
+});
+
+it('the cloud kernel with KASLR and the crypto self-tests on', () => {
+  const run = bootDebian('svm', { ...AMD, commandLine: 'console=ttyS0 panic=-1' });
+  expectHealthy(run.console);
+  expect(run.console).toContain(MARKER);
+});
+
+it('vmlinux through PVH, with 3 GiB of RAM', () => {
+  const run = bootDebian('svm', { ...AMD, image: 'vmlinux', memoryBytes: 3072 * 2 ** 20 });
+  expectHealthy(run.console);
+  expect(run.console).toContain(MARKER);
+});
+
+describe('the full Debian kernel', () => {
+  it.each(['svm', 'vmx'] as const)('%s', (backend) => {
+    const run = bootDebian(backend, { cpu: backend === 'svm' ? 'amd' : 'intel', image: 'vmlinuz-full' });
+    expectHealthy(run.console);
+    expect(run.console).toMatch(/Linux version 6\.1\.\S+-amd64 /);
+    expect(run.console).toContain(MARKER);
+  });
+});
