@@ -38,6 +38,7 @@ function build(spec: GuestSpec): Guest {
       entropy: seededEntropy(spec.seed),
       frameSeed: spec.seed,
       observer: spec.observer,
+      checkVmcb: spec.checkVmcb,
       pause: spec.overdue,
     });
   } catch (error) {
@@ -50,6 +51,8 @@ function build(spec: GuestSpec): Guest {
 function checkCpu(spec: GuestSpec): void {
   try {
     const profile = parseProfile(spec.cpu);
+    if (spec.checkVmcb !== undefined && !(spec.bare ? profile.has('svm') : spec.backend === 'svm'))
+      throw new UserError('--check-vmcb: there is no VMCB to check; use --backend svm, or --bare --cpu amd-svm');
     const extension = ['vmx', 'svm'].find((feature) => profile.has(feature));
     if (!spec.bare && extension !== undefined)
       throw new RangeError(`a VM has no ${extension} of its own; leave it out, or use --bare to give the image the physical machine`);

@@ -36,6 +36,7 @@ function addRunCommand(program: Command, io: Io, createRunner: CreateRunner, fin
     .option('--type <file>', 'type for the user: lines of "expected text -> bytes\\n"')
     .option('--trace <file>', 'write every VM exit to a file: .ndjson, .json (ui.perfetto.dev), .txt (as trace-cmd), .parquet')
     .option('--trace-format <format>', 'ndjson, perfetto, kvm or parquet, whatever the file is called')
+    .option('--check-vmcb', 'AMD-V: say which VMCB fields were changed although their clean bit is set')
     .option('--format <format>', 'auto (default), flat32 or flat64')
     .option('--log-level <level>', 'silent, error, warn (default), info, debug')
     .addHelpText('after', () => `\nOn a terminal:\n${KEY_HELP.map((line) => `  ${line}`).join('\n')}\n\n${exitCodeTable()}`)

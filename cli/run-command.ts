@@ -166,6 +166,7 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
       rtcStart: options.rtc,
       seed: options.seed,
       observer: trace?.observer,
+      checkVmcb: options.checkVmcb ? (explanation) => void io.stderr.write(`vmexit: ${explanation}\n`) : undefined,
       overdue: () => loop.overdue,
       serialOutput: (byte) => {
         console.output(byte);

@@ -50,6 +50,7 @@ export const RunOptionsSchema = z.strictObject({
   rtc: parsed((text) => parseRtc(text, Date.now)).default(DEFAULT_RTC_START),
   type: z.string().optional(),
   trace: z.string().optional(),
+  checkVmcb: z.boolean().default(false),
   traceFormat: z.string().optional(),
   format: choice('--format', ['auto', 'flat32', 'flat64']).default('auto'),
   logLevel: choice('--log-level', ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('warn'),

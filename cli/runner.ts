@@ -44,6 +44,8 @@ export interface GuestSpec {
   readonly serialOutput: (byte: number) => void;
   /** Asked now and then between exits: true ends the slice early. */
   readonly overdue?: () => boolean;
+  /** Told of each VMCB field that was changed although its clean bit says otherwise. */
+  readonly checkVmcb?: (explanation: string) => void;
   /** Hears of every VM exit. */
   readonly observer?: VcpuObserver;
 }

@@ -29,6 +29,7 @@ import type { VcpuObserver } from './vcpu';
 import { VirtualMachine } from './virtual-machine';
 import { VmxProcessor } from './vmx/processor';
 import type { VirtualProcessor } from './port';
+import { explainStale } from '../svm/vmcb/explain-stale';
 import { SvmProcessor } from './svm/processor';
 
 export interface GuestConfig {
@@ -60,6 +61,11 @@ export interface GuestConfig {
   readonly frameSeed?: number;
   /** Fills every host frame that is not given out, to show that a guest never sees or touches one. */
   readonly poison?: number;
+  /**
+   * A processor with AMD-V compares, at every VMRUN, the VMCB fields whose clean bit is 1 with what it has cached: told of each field that
+   * the hypervisor changed and called clean.
+   */
+  readonly checkVmcb?: (explanation: string) => void;
   /** Asked now and then between VM exits: true ends the current run() as stop() does. */
   readonly pause?: () => boolean;
   readonly routes?: Routes;
@@ -133,6 +139,7 @@ export class Guest implements Stateful<GuestState> {
       this.vm.vcpu.observer = config.observer;
       this.vm.vcpu.pause = config.pause;
     }
+    this.watchCleanBits(config);
     this.platform = platform!;
     const entropy = config.entropy ?? seededEntropy(0);
     this.machine.cpu.entropy = entropy;
@@ -163,6 +170,13 @@ export class Guest implements Stateful<GuestState> {
   /** A guest that goes on where a snapshot was taken, of this process or another. */
   static fromState(state: GuestState, surroundings: GuestSurroundings): Guest {
     return new Guest({ ...state.settings, ...surroundings, image: new Uint8Array(0) }, state);
+  }
+
+  private watchCleanBits({ checkVmcb }: GuestConfig): void {
+    const { svm } = this.machine;
+    if (svm === undefined || checkVmcb === undefined) return;
+    svm.checkVmcb = true;
+    svm.observer.staleVmcb = ({ vmcbAddress }, stale) => checkVmcb(explainStale(vmcbAddress, stale));
   }
 
   private end(because: StopReason, explanation: string, status?: number): void {

@@ -16,7 +16,7 @@ function watchEverything(guest: Guest, heard: Map<string, number>): void {
 }
 
 describe('a boot of Linux with every observer on equals one without', () => {
-  it.each(['bare', 'vmx'] as const)('%s', (backend) => {
+  it.each(['bare', 'vmx', 'svm'] as const)('%s', (backend) => {
     const heard = new Map<string, number>();
     const watched = bootDebian(backend, {}, [], { prepare: (guest) => watchEverything(guest, heard) });
     const alone = bootDebian(backend);
