@@ -45,7 +45,10 @@ export const section = (t: CoverageTable): string[] => [
   `### ${t.title}`,
   '',
   ...(t.note === undefined ? [] : [t.note, '']),
-  ...table([...t.columns, 'Test'], t.rows.map((r) => [...r.cells, testCell(r)])),
+  ...table(
+    [...t.columns, 'Test'],
+    t.rows.map((r) => [...r.cells, testCell(r)]),
+  ),
   '',
 ];
 

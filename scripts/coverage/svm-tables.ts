@@ -27,7 +27,11 @@ export function svmTables(tests: SourceNames, sources: SourceNames): CoverageTab
     rows: Object.entries(table).map(([name, mask]) => {
       const code = ExitCodeBase[`INTERCEPTS_${word}`] + bitOf(mask);
       const acts = sources.mention([`Intercept${word}.${name}`, `ExitCode.${name}`]) ?? sources.mention([`'${name}'`]);
-      return row([String(bitOf(mask)), name, hex(code), acts ?? '-'], acts !== undefined, tests.mention([`Intercept${word}.${name}`, `ExitCode.${name}`, name]));
+      return row(
+        [String(bitOf(mask)), name, hex(code), acts ?? '-'],
+        acts !== undefined,
+        tests.mention([`Intercept${word}.${name}`, `ExitCode.${name}`, name]),
+      );
     }),
   });
 
@@ -106,4 +110,3 @@ function exitCodeRows(tests: SourceNames, sources: SourceNames): CoverageRow[] {
     ];
   });
 }
-

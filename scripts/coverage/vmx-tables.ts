@@ -92,13 +92,13 @@ export function vmxTables(tests: SourceNames, sources: SourceNames): CoverageTab
         return { cells: [hex(encoding, 4), name, FieldType[typeOf(encoding)], FieldWidth[widthOf(encoding)]], present, test: tests.mention([name]) };
       }),
     },
-    ...CHECK_GROUPS.map(
-      ({ name, failure, checks }): CoverageTable => ({
-        title: `VM-entry checks: ${name}`,
-        note: { controls: 'A broken rule: VMfailValid, error 7.', host: 'A broken rule: VMfailValid, error 8.', guest: 'A broken rule: exit reason 33.' }[failure],
-        columns: ['Rule', 'SDM', 'Id'],
-        rows: checks.map((c) => ({ cells: [c.rule, SDM[c.sdm].title, c.id], present: true, test: tests.mention([c.id]) })),
-      }),
-    ),
+    ...CHECK_GROUPS.map(({ name, failure, checks }): CoverageTable => ({
+      title: `VM-entry checks: ${name}`,
+      note: { controls: 'A broken rule: VMfailValid, error 7.', host: 'A broken rule: VMfailValid, error 8.', guest: 'A broken rule: exit reason 33.' }[
+        failure
+      ],
+      columns: ['Rule', 'SDM', 'Id'],
+      rows: checks.map((c) => ({ cells: [c.rule, SDM[c.sdm].title, c.id], present: true, test: tests.mention([c.id]) })),
+    })),
   ];
 }
