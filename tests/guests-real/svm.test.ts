@@ -6,8 +6,9 @@ const AMD = { cpu: 'amd' } as const;
 it('the cloud kernel takes its AMD paths, prints the same bytes as bare, and retires the same number of instructions', () => {
   const svm = bootDebian('svm', AMD);
   expectHealthy(svm.console);
-  expect(svm.console).toMatch(/AMD AuthenticAMD/);
-  expect(svm.console).toMatch(/x86\/cpu|process: using AMD E400|LVT offset|Spectre|Speculative/);
+  expect(svm.console).toContain('CPU0: vmexit AMD-compatible processor (family: 0x19');
+  expect(svm.console).toContain('Performance Events: AMD PMU driver.');
+  expect(svm.console).toContain('Enhanced / Automatic IBRS');
   expect(svm.console).toContain(MARKER);
   const bare = bootDebian('bare', AMD);
   expect(svm.console).toBe(bare.console);
