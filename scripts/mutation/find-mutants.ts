@@ -6,7 +6,7 @@ import { bare, parse, visibleTables } from './table-members';
 /** What people read, and no rule acts on. */
 const TEXTS = new Set(['id', 'sdm', 'apm', 'rule', 'name', 'explanation']);
 /** Parts of a row that it may lack. */
-const OPTIONAL = new Set(['when', 'qualification', 'readsMemory']);
+const OPTIONAL = new Set(['when', 'applies', 'qualification', 'readsMemory']);
 
 const COMPARISONS: Readonly<Partial<Record<ts.SyntaxKind, string>>> = {
   [ts.SyntaxKind.EqualsEqualsEqualsToken]: '!==',
@@ -55,6 +55,7 @@ function rowName(node: ts.Node): string {
 export function findMutants(root: string, file: string, text: string): Mutant[] {
   const source = parse(file, text);
   const tables = visibleTables(root, source);
+  const lines = text.split('\n');
   const found: Mutant[] = [];
   /** Members of objects that are no table to be seen (computed ones): what this file itself uses of them. */
   const used = new Map<string, Set<string>>();
@@ -69,7 +70,7 @@ export function findMutants(root: string, file: string, text: string): Mutant[] 
     const original = text.slice(start, end);
     if (original === replacement) return;
     const line = source.getLineAndCharacterOfPosition(start).line + 1;
-    found.push({ file, line, operator, row: rowName(at), start, end, original, replacement });
+    found.push({ file, line, sourceLine: lines[line - 1].trim(), operator, row: rowName(at), start, end, original, replacement });
   };
   const replace = (operator: Operator, node: ts.Node, replacement: string): void => edit(operator, node, node.getStart(source), node.end, replacement);
 
@@ -95,6 +96,8 @@ export function findMutants(root: string, file: string, text: string): Mutant[] 
 
   /** An object literal whose properties are rows: the value of a constant of the file, or of a property of such a table. */
   function isTableObject(node: ts.ObjectLiteralExpression): boolean {
+    // A row that stands by itself.
+    if (node.properties.some((p) => p.name?.getText() === 'rule')) return false;
     let at: ts.Node = node;
     while (ts.isAsExpression(at.parent) || ts.isSatisfiesExpression(at.parent) || ts.isPropertyAssignment(at.parent) || ts.isObjectLiteralExpression(at.parent))
       at = at.parent;

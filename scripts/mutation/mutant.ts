@@ -23,6 +23,8 @@ export interface Mutant {
   /** Path inside the project. */
   readonly file: string;
   readonly line: number;
+  /** The text of that line. */
+  readonly sourceLine: string;
   readonly operator: Operator;
   /** The row or the function that the edit is in. */
   readonly row: string;
@@ -41,7 +43,7 @@ const oneLine = (text: string): string => text.replace(/\s+/g, ' ').trim();
 export function describeEdit({ operator, original, replacement }: Mutant): string {
   const shown = (text: string): string => {
     const line = oneLine(text);
-    return line.length <= 90 ? line : `${line.slice(0, 60)} … ${line.slice(-25)}`;
+    return line.length <= 90 ? line : `${line.slice(0, 60).trimEnd()} … ${line.slice(-25).trimStart()}`;
   };
   return operator === 'drop' ? `without ${shown(original)}` : `${shown(original)} -> ${shown(replacement)}`;
 }

@@ -8,7 +8,7 @@ export interface Target {
 
 const tests = (folder: string, ...names: readonly string[]): string[] => names.map((name) => `tests/${folder}/${name}.test.ts`);
 
-const VMX_BEHAVIOUR = tests('vmx', 'tables', 'entry-exit', 'instructions', 'boundary', 'intercepts');
+const VMX_BEHAVIOUR = ['entry-exit', 'instructions', 'boundary', 'intercept-operands', 'intercepts'];
 
 export const TARGETS: readonly Target[] = [
   {
@@ -16,11 +16,32 @@ export const TARGETS: readonly Target[] = [
     files: ['check', 'controls', 'guest-registers', 'guest-segments', 'guest-state', 'host-state', 'groups'].map((f) => `vmx/entry/${f}.ts`),
     tests: tests('vmx', 'tables', 'entry-values-controls', 'entry-values-guest', 'entry-checks', 'entry-exit'),
   },
-  { name: 'vmx/intercepts', files: ['vmx/intercepts.ts'], tests: tests('vmx', 'intercepts', 'instructions') },
-  { name: 'vmx/exit', files: ['reason', 'qualification', 'exception'].map((f) => `vmx/exit/${f}.ts`), tests: VMX_BEHAVIOUR },
-  { name: 'vmx/vmcs', files: ['fields', 'support'].map((f) => `vmx/vmcs/${f}.ts`), tests: VMX_BEHAVIOUR },
-  { name: 'vmx/controls', files: ['vmx/controls.ts'], tests: VMX_BEHAVIOUR },
-  { name: 'vmx/capabilities', files: ['vmx/capabilities.ts'], tests: VMX_BEHAVIOUR },
+  { name: 'vmx/intercepts', files: ['vmx/intercepts.ts'], tests: tests('vmx', 'intercept-operands', 'intercepts', 'instructions') },
+  {
+    name: 'vmx/exit',
+    files: ['reason', 'qualification', 'exception'].map((f) => `vmx/exit/${f}.ts`),
+    tests: tests('vmx', 'tables', 'qualification', ...VMX_BEHAVIOUR),
+  },
+  { name: 'vmx/vmcs', files: ['fields', 'support'].map((f) => `vmx/vmcs/${f}.ts`), tests: tests('vmx', 'tables', 'capabilities', ...VMX_BEHAVIOUR) },
+  { name: 'vmx/controls', files: ['vmx/controls.ts'], tests: tests('vmx', 'tables', 'capabilities', ...VMX_BEHAVIOUR) },
+  { name: 'vmx/capabilities', files: ['vmx/capabilities.ts'], tests: tests('vmx', 'tables', 'capabilities', ...VMX_BEHAVIOUR) },
   { name: 'vmx/operation', files: ['vmx/operation.ts'], tests: tests('vmx', 'operation', 'instructions') },
-  { name: 'vmx/instructions', files: ['vmx/instructions/result.ts'], tests: tests('vmx', 'instructions', 'operation') },
+  { name: 'vmx/instructions', files: ['vmx/instructions/result.ts'], tests: tests('vmx', 'tables', 'instructions', 'operation', 'entry-exit') },
+  {
+    name: 'hypervisor/routes',
+    files: ['routes', 'handlers/control-register', 'handlers/cpuid', 'handlers/io', 'handlers/msr', 'handlers/nested-page-fault', 'handlers/xsetbv'].map(
+      (f) => `hypervisor/${f}.ts`,
+    ),
+    tests: tests('hypervisor', 'routes'),
+  },
+  { name: 'hypervisor/vmx', files: ['hypervisor/vmx/exits.ts'], tests: tests('hypervisor', 'vmx/exits') },
+  {
+    name: 'svm/entry',
+    files: ['check', 'controls', 'guest-state', 'reserved', 'groups', 'first-broken'].map((f) => `svm/entry/${f}.ts`),
+    tests: tests('svm', 'entry/consistency', 'entry/explain', 'entry/entry-state'),
+  },
+  { name: 'svm/vmcb', files: ['layout', 'fields'].map((f) => `svm/vmcb/${f}.ts`), tests: tests('svm', 'vmcb/layout', 'vmcb/controls', 'entry/consistency') },
+  { name: 'svm/controls', files: ['svm/controls.ts', 'svm/features.ts'], tests: tests('svm', 'vmcb/controls', 'entry/consistency') },
+  { name: 'svm/exit', files: ['svm/exit/code.ts'], tests: tests('svm', 'vmcb/exit-code', 'vmcb/controls') },
+  { name: 'svm/intercepts', files: ['svm/intercepts.ts'], tests: tests('svm', 'intercepts', 'vmcb/controls') },
 ];

@@ -1,5 +1,4 @@
 /** States on both sides of the line that a rule of VM entry draws, and how a list of them is judged. */
-import { violations } from '../../vmx/entry/check';
 import { ALL_CHECKS } from '../../vmx/entry/groups';
 import type { FieldName } from '../../vmx/vmcs/fields';
 import { baselineWith, type Patch, type Surroundings } from './vmcs-values';
@@ -12,15 +11,16 @@ export interface Case {
   readonly surroundings?: Surroundings;
 }
 
-/** Which of these the rule judges differently; expected: none. */
+/** Which of these the rule judges differently, or by a field that it does not name; expected: none. */
 export function misjudged(id: string, cases: readonly Case[]): string[] {
   const check = ALL_CHECKS.find((c) => c.id === id);
   if (check === undefined) return [`there is no rule ${id}`];
   return cases.flatMap(({ valid, patch, surroundings }) => {
-    const judged = violations([check], baselineWith(patch, surroundings)).length === 0;
-    if (judged === valid) return [];
+    const state = baselineWith(patch, surroundings);
+    const judged = (check.when === undefined || check.when(state)) && !check.holds(state) ? 'refused' : 'accepted';
+    const unnamed = [...state.seen].filter((field) => !check.fields.includes(field)).map((field) => `reads ${field}`);
     const shown = Object.entries(patch).map(([field, value]) => `${field}=0x${BigInt(value).toString(16)}`);
-    return [`${shown.join(' ')}: ${judged ? 'accepted' : 'refused'}`];
+    return [...(judged === (valid ? 'accepted' : 'refused') ? [] : [`${shown.join(' ')}: ${judged}`]), ...unnamed];
   });
 }
 

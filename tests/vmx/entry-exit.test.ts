@@ -7,7 +7,7 @@ import { EntryControl, ExitControl, PinBased, Primary, Secondary } from '../../v
 import { ExitReason } from '../../vmx/exit/reason';
 import { Region } from '../../vmx/vmcs/layout';
 import { VMCS } from '../../vmx/vmcs/fields';
-import { ENTRY, EXIT, GUEST_RIP, HOST_RIP, MSR_AREA, PIN, PRIMARY, VMCS_A, guest, insn, rootWithVmcs, type Bench } from './bench';
+import { ENTRY, EXIT, GUEST_RIP, HOST_RIP, MSR_AREA, PIN, PRIMARY, VIRTUAL_APIC, VMCS_A, VMCS_B, guest, insn, rootWithVmcs, type Bench } from './bench';
 
 const exit = (b: Bench, reason = ExitReason.Cpuid): void => {
   b.cpu.insn = insn({ length: 2 });
@@ -267,6 +267,49 @@ describe('checks after an exit', () => {
     b.write({ GUEST_CS_ACCESS_RIGHTS: 0 });
     expect(b.vmx.passedGroups).not.toBe(passed);
     expect(b.vmx.resume().kind).toBe('exited');
+  });
+  // Rules that look at memory outside the VMCS have to be asked every time.
+  const again = (fields: Parameters<Bench['write']>[0], before: (b: Bench) => void, after: (b: Bench) => void): [object, bigint] => {
+    const b = rootWithVmcs();
+    b.write(fields);
+    before(b);
+    expect(b.vmx.launch()).toEqual({ kind: 'entered' });
+    exit(b);
+    after(b);
+    return [b.vmx.resume(), b.read('EXIT_QUALIFICATION')];
+  };
+  it('notice that the virtual TPR fell below the threshold', () => {
+    const fields = { PRIMARY_PROCESSOR_BASED_CONTROLS: (PRIMARY | Primary.USE_TPR_SHADOW) >>> 0, VIRTUAL_APIC_ADDRESS: VIRTUAL_APIC, TPR_THRESHOLD: 5 };
+    const setTpr =
+      (tpr: number) =>
+      ({ cpu }: Bench): void =>
+        cpu.memory.write32(VIRTUAL_APIC + 0x80, tpr << 4);
+    expect(again(fields, setTpr(5), setTpr(4))[0]).toEqual({ kind: 'fail-valid', error: 7 });
+  });
+  it('notice that the linked VMCS is none any more', () => {
+    expect(
+      again(
+        { VMCS_LINK_POINTER: VMCS_B },
+        () => {},
+        ({ cpu }) => cpu.memory.write32(VMCS_B, 0),
+      ),
+    ).toEqual([{ kind: 'exited' }, 4n]);
+  });
+  it('notice that a PDPTE in memory went bad', () => {
+    const fields = {
+      SECONDARY_PROCESSOR_BASED_CONTROLS: 0,
+      VM_ENTRY_CONTROLS: ENTRY & ~EntryControl.IA32E_MODE_GUEST,
+      GUEST_CS_ACCESS_RIGHTS: 0xc09b,
+      GUEST_CR4: 0x2020,
+      GUEST_CR3: 0xb000,
+    };
+    expect(
+      again(
+        fields,
+        () => {},
+        ({ cpu }) => cpu.memory.write64(0xb010, 3n),
+      ),
+    ).toEqual([{ kind: 'exited' }, 2n]);
   });
   it('are made again after VMCLEAR', () => {
     const b = guest();

@@ -375,7 +375,11 @@ const RULES: Record<string, readonly Case[]> = {
   ],
 
   // IA32_VMX_MISC[8:6] of this processor: HLT only.
-  'guest.activity.supported': values({}, 'GUEST_ACTIVITY_STATE', [0, 1], [2, 3, 4, 32, 33, 0x8000_0000]),
+  'guest.activity.supported': [
+    ...values({}, 'GUEST_ACTIVITY_STATE', [0, 1], [2, 3, 4, 32, 33, 0x8000_0000]),
+    ...values({}, 'GUEST_ACTIVITY_STATE', [0, 1, 2, 3], [4, 32, 35], { activityStates: 0b1111 }),
+    ...values({}, 'GUEST_ACTIVITY_STATE', [0], [1, 2, 3, 4], { activityStates: 0b0001 }),
+  ],
   'guest.activity.hlt-dpl': [
     ...values(
       { GUEST_ACTIVITY_STATE: 1 },
@@ -429,7 +433,10 @@ const RULES: Record<string, readonly Case[]> = {
       [inject(0, 0x20), inject(2, 2), inject(3, 1), inject(3, 18), inject(7, 0)],
     ),
   ],
-  'guest.interruptibility.reserved': mayBe1({}, 'GUEST_INTERRUPTIBILITY_STATE', 0, [0, 1, 2, 3], 32),
+  'guest.interruptibility.reserved': [
+    ...mayBe1({}, 'GUEST_INTERRUPTIBILITY_STATE', 0, [0, 1, 2, 3], 32),
+    ...values({}, 'GUEST_INTERRUPTIBILITY_STATE', [15], [16, 31]),
+  ],
   'guest.interruptibility.not-both': values({}, 'GUEST_INTERRUPTIBILITY_STATE', [0, 1, 2, 0xfffd, 0xfffe], [3, 0xffff]),
   'guest.interruptibility.sti-needs-if': [
     ...values({ GUEST_RFLAGS: 0x3f_7dd7 }, 'GUEST_INTERRUPTIBILITY_STATE', [0, 0xfffe], [1]),

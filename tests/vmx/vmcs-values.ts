@@ -30,6 +30,8 @@ function capabilitiesOf(profile: VmxProfile): VmxCapabilities {
 export interface Surroundings {
   readonly profile?: VmxProfile;
   readonly longMode?: boolean;
+  /** Activity states that VM entry may establish, a bit for each. */
+  readonly activityStates?: number;
   /** 32-bit words of physical memory; what is not listed reads as 0. */
   readonly memory?: Readonly<Record<number, number>>;
 }
@@ -39,18 +41,22 @@ export class VmcsValues implements EntryState {
   readonly physicalAddressWidth = 46;
   readonly longMode: boolean;
   readonly vmcsPointer = VMCS_A;
+  /** Fields that were looked at so far. */
+  readonly seen = new Set<FieldName>();
   private readonly memory: Readonly<Record<number, number>>;
 
   constructor(
     private readonly fields: Patch,
-    { profile = FULL_VMX_PROFILE, longMode = true, memory = {} }: Surroundings = {},
+    { profile = FULL_VMX_PROFILE, longMode = true, activityStates, memory = {} }: Surroundings = {},
   ) {
     this.capabilities = capabilitiesOf(profile);
+    if (activityStates !== undefined) this.capabilities = { ...this.capabilities, activityStates };
     this.longMode = longMode;
     this.memory = { [VMXON_REGION]: VMCS_REVISION, [VMCS_A]: VMCS_REVISION, [VMCS_B]: VMCS_REVISION, ...memory };
   }
 
   read(field: FieldName): bigint {
+    this.seen.add(field);
     return BigInt.asUintN(64, BigInt(this.fields[field] ?? 0));
   }
   low(field: FieldName): number {
