@@ -5,6 +5,7 @@ export const EXIT_CODES = {
   'triple-fault': { code: 4, meaning: 'the guest shut its processor down (triple fault)' },
   reset: { code: 6, meaning: 'the guest asked for a reset' },
   halted: { code: 8, meaning: 'the guest halted and nothing can wake it' },
+  divergence: { code: 12, meaning: 'a replay differs from its recording' },
   internal: { code: 70, meaning: 'an error in vmexit itself' },
   'instruction-limit': { code: 122, meaning: 'the limit of --max-instructions was reached' },
   timeout: { code: 124, meaning: 'the limit of --timeout was reached' },

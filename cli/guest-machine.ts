@@ -1,46 +1,56 @@
 /** The guest behind the command line: what the user asked for, as a Guest; how it ended, as a RunOutcome. */
 import { parseProfile } from '../cpu/profiles/profile';
+import { RecordedRun } from '../debugger/recorder';
 import { PortConflict } from '../devices/bus';
 import { BootError } from '../guests/boot/boot-error';
-import { Guest, seededEntropy, type GuestStop } from '../hypervisor/guest';
+import { Guest, seededEntropy, type GuestConfig, type GuestStop } from '../hypervisor/guest';
 import type { RunOutcome } from './exit-codes';
 import type { GuestRunner, GuestSpec, RunStop } from './runner';
 import { UserError } from './user-error';
 
 /** Throws UserError for what cannot be run. */
 export function createGuestRunner(spec: GuestSpec): GuestRunner {
-  const guest = build(spec);
+  const { record } = spec;
+  const run = build(spec, (config) => (record === undefined ? new Guest(config) : new RecordedRun(config, record)));
+  const guest = run instanceof RecordedRun ? run.guest : run;
   return {
-    run: (maxInstructions) => toRunStop(guest.run(guest.time + maxInstructions), guest),
-    sendSerial: (bytes) => guest.sendSerial(bytes),
+    run: (maxInstructions) => runStopOf(run.run(guest.time + maxInstructions), guest),
+    sendSerial: (bytes) => run.sendSerial(bytes),
+    ended: (because) => run instanceof RecordedRun && run.end(because),
     listening: () => guest.listening,
     stats: () => ({ instructions: guest.instructions, ticks: guest.time, rows: guest.exitRows() }),
   };
 }
 
-function build(spec: GuestSpec): Guest {
+/** What the user asked for, as a Guest takes it. */
+function configOf(spec: GuestSpec): GuestConfig {
+  return {
+    image: spec.image,
+    imageName: spec.imageName,
+    format: spec.format,
+    initrd: spec.initrd,
+    modules: spec.modules,
+    commandLine: spec.commandLine,
+    memoryBytes: spec.memoryBytes,
+    backend: spec.bare ? 'bare' : spec.backend,
+    cpu: spec.cpu,
+    kvmParavirt: spec.kvmParavirt,
+    serialOutput: spec.serialOutput,
+    debugExit: spec.debugExit === undefined ? undefined : { iobase: spec.debugExit },
+    rtcStart: spec.rtcStart,
+    entropy: seededEntropy(spec.seed),
+    frameSeed: spec.seed,
+    observer: spec.observer,
+    checkVmcb: spec.checkVmcb,
+    pause: spec.overdue,
+  };
+}
+
+/** A guest, or something around one. Throws UserError for what cannot be run. */
+export function build<T>(spec: GuestSpec, make: (config: GuestConfig) => T): T {
   checkCpu(spec);
   try {
-    return new Guest({
-      image: spec.image,
-      imageName: spec.imageName,
-      format: spec.format,
-      initrd: spec.initrd,
-      modules: spec.modules,
-      commandLine: spec.commandLine,
-      memoryBytes: spec.memoryBytes,
-      backend: spec.bare ? 'bare' : spec.backend,
-      cpu: spec.cpu,
-      kvmParavirt: spec.kvmParavirt,
-      serialOutput: spec.serialOutput,
-      debugExit: spec.debugExit === undefined ? undefined : { iobase: spec.debugExit },
-      rtcStart: spec.rtcStart,
-      entropy: seededEntropy(spec.seed),
-      frameSeed: spec.seed,
-      observer: spec.observer,
-      checkVmcb: spec.checkVmcb,
-      pause: spec.overdue,
-    });
+    return make(configOf(spec));
   } catch (error) {
     if (error instanceof BootError) throw new UserError(`${spec.imageName}: ${error.message}`);
     if (error instanceof PortConflict) throw new UserError(`--device isa-debug-exit: ${error.message}`);
@@ -62,7 +72,7 @@ function checkCpu(spec: GuestSpec): void {
   }
 }
 
-function toRunStop(stop: GuestStop, guest: Guest): RunStop {
+export function runStopOf(stop: GuestStop, guest: Guest): RunStop {
   switch (stop.kind) {
     case 'limit':
     case 'stopped':

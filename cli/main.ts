@@ -1,9 +1,12 @@
 /** The command line. */
 import { Command, CommanderError } from 'commander';
 import { version } from '../package.json';
+import { debugCommand } from './debug-command';
+import { checkDebugOptions } from './debug-options';
 import { EXIT_CODES, exitCodeTable } from './exit-codes';
 import { createLogger } from './logger';
 import { statsCommand } from './stats-command';
+import { replayCommand } from './replay-command';
 import { runCommand, type Io } from './run-command';
 import { checkRunOptions } from './run-options';
 import type { CreateRunner } from './runner';
@@ -34,6 +37,9 @@ function addRunCommand(program: Command, io: Io, createRunner: CreateRunner, fin
     .option('--seed <n>', 'placement of guest memory on the host, and random numbers (default: 0)')
     .option('--rtc <time>', 'what the clock shows at the start: a date, @SECONDS, or now (default: 2026-01-01)')
     .option('--type <file>', 'type for the user: lines of "expected text -> bytes\\n"')
+    .option('--gdb <address>', 'let GDB connect: HOST:PORT, PORT (this computer only), or unix:FILE')
+    .option('-S, --wait', 'with --gdb: stand still until a debugger says so')
+    .option('--record <file>', 'write what comes in from outside, and when, so that replay can repeat the run and compare it')
     .option('--trace <file>', 'write every VM exit to a file: .ndjson, .json (ui.perfetto.dev), .txt (as trace-cmd), .parquet')
     .option('--trace-format <format>', 'ndjson, perfetto, kvm or parquet, whatever the file is called')
     .option('--check-vmcb', 'AMD-V: say which VMCB fields were changed although their clean bit is set')
@@ -43,6 +49,52 @@ function addRunCommand(program: Command, io: Io, createRunner: CreateRunner, fin
     .action(async (image: string, raw: Record<string, unknown>) => {
       const options = checkRunOptions({ ...raw, image });
       finish(await runCommand(options, io, createLogger(options.logLevel), createRunner));
+    });
+}
+
+/** The options that make a machine, which commands other than run take too. */
+function machineOptions(command: Command): Command {
+  return command
+    .argument('<image>', 'the image file')
+    .option('--initrd <file>', 'initial ramdisk')
+    .option('--module <file-and-arguments>', 'a boot module (PVH, multiboot); may be repeated', collect)
+    .option('--append <text>', 'kernel command line')
+    .option('--memory <size>', 'RAM of the guest, like 512M or 1G (default: 256M)')
+    .option('--backend <name>', 'virtualization extension that the hypervisor uses: vmx (default) or svm')
+    .option('--bare', 'no hypervisor: the image runs on the physical machine, in root mode')
+    .option('--cpu <model>', 'CPU that the guest sees, like intel or intel-vmx,-pcid (default: intel; amd with --backend svm)')
+    .option('--kvm', "show the guest KVM's CPUID leaves and paravirtual clock")
+    .option('--device <device>', 'isa-debug-exit[,iobase=0xf4]', collect)
+    .option('--seed <n>', 'placement of guest memory on the host, and random numbers (default: 0)')
+    .option('--rtc <time>', 'what the clock shows at the start: a date, @SECONDS, or now (default: 2026-01-01)')
+    .option('--format <format>', 'auto (default), flat32 or flat64')
+    .option('--type <file>', 'type for the user: lines of "expected text -> bytes\\n"');
+}
+
+function addDebugCommand(program: Command, io: Io, finish: (code: number) => void): void {
+  machineOptions(program.command('debug'))
+    .description('step an image through instructions and VM exits, forward and backward')
+    .option('--symbols <file>', 'an ELF file with a symbol table (like vmlinux), or a System.map')
+    .option('--script <file>', 'commands, one a line, instead of a prompt')
+    .option('-c, --command <line>', 'a command, instead of a prompt; may be repeated', collect)
+    .option('--json', 'one JSON object a command')
+    .option('--snapshots <MiB>', 'memory that the snapshots for going back may hold (default: 512)')
+    .action(async (image: string, raw: Record<string, unknown>) => {
+      finish(await debugCommand(checkDebugOptions({ ...raw, image }), io));
+    });
+}
+
+function addReplayCommand(program: Command, io: Io, finish: (code: number) => void): void {
+  program
+    .command('replay')
+    .description('repeat a run that run --record wrote, and name the first thing that is different')
+    .argument('<log>', 'the recording')
+    .option('--image <file>', 'the image, if it is not where it was')
+    .option('--initrd <file>', 'the initial ramdisk, if it is not where it was')
+    .option('--console', 'show the console of the guest')
+    .option('--json', 'print one JSON object')
+    .action(async (log: string, raw: { image?: string; initrd?: string; console?: boolean; json?: boolean }) => {
+      finish(await replayCommand({ ...raw, log, console: raw.console === true, json: raw.json === true }, io));
     });
 }
 
@@ -73,6 +125,8 @@ export function createProgram(io: Io, createRunner: CreateRunner, finish: (code:
         write(text.replace(/^error: /, 'vmexit: ').replace(/(unknown command .*)\n$/, '$1; there are run and stats: see vmexit --help\n')),
     });
   addRunCommand(program, io, createRunner, finish);
+  addDebugCommand(program, io, finish);
+  addReplayCommand(program, io, finish);
   addStatsCommand(program, io);
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;

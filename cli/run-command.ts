@@ -1,8 +1,9 @@
 /** `vmexit run IMAGE`: files in, a machine, console and limits around it, a process status out. */
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
 import type { Logger } from 'pino';
 import { exitCode, type RunOutcome } from './exit-codes';
+import { createGdbRunner } from './gdb-runner';
+import { createRecording } from './recording-file';
+import { machineSpec, readFile } from './guest-spec';
 import { RunLoop } from './run-loop';
 import type { RunOptions } from './run-options';
 import type { CreateRunner, GuestRunner, GuestSpec } from './runner';
@@ -11,12 +12,12 @@ import { renderStats } from './stats-table';
 import { KEY_HELP, TerminalKeys } from './terminal-keys';
 import { openTraceFile } from './trace-file';
 import { parseTypeScript, Typist } from './type-script';
-import { fileError, UserError } from './user-error';
+import { UserError } from './user-error';
 
 /** The process around a command, as far as commands touch it. */
 export interface Io {
   readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown; unref?(): unknown };
-  readonly stdout: { write(data: string | Uint8Array): unknown };
+  readonly stdout: { write(data: string | Uint8Array): unknown; readonly isTTY?: boolean };
   readonly stderr: { write(data: string | Uint8Array): unknown };
   /** Milliseconds of the wall clock. */
   readonly now: () => number;
@@ -24,25 +25,9 @@ export interface Io {
   readonly onInterrupt: (stop: () => void) => () => void;
 }
 
-/** A VM's processor is of the vendor whose extension runs it, unless the user wants another. */
-const DEFAULT_CPU = { vmx: 'intel', svm: 'amd' } as const;
 const NEWLINE = 0x0a;
 /** Of the console text in --json. */
 const JSON_CONSOLE_LIMIT = 16 << 20;
-
-function readFile(path: string, what: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw fileError(error, `read ${what}`, path);
-  }
-}
-
-/** "FILE arguments": the first word is the file. */
-function readModule(text: string): { bytes: Uint8Array; commandLine: string } {
-  const path = text.split(' ', 1)[0];
-  return { bytes: readFile(path, 'module'), commandLine: text };
-}
 
 interface Console extends SerialPort {
   /** What --json shows. */
@@ -132,15 +117,15 @@ function report(options: RunOptions, io: Io, runner: GuestRunner, outcome: RunOu
 
 export async function runCommand(options: RunOptions, io: Io, log: Logger, createRunner: CreateRunner): Promise<number> {
   const steps = options.type === undefined ? [] : parseTypeScript(new TextDecoder().decode(readFile(options.type, 'typing script')));
-  const image = readFile(options.image, 'image');
-  const initrd = options.initrd === undefined ? undefined : readFile(options.initrd, 'initial ramdisk');
-  const modules = options.module.map(readModule);
-  if (options.device.length > 1) throw new UserError(`--device: ${options.device.length} isa-debug-exit devices were given; give one`);
-
-  if (options.kvm && options.bare) throw new UserError('--kvm with --bare: a bare machine has no hypervisor to show; leave one of them out');
-
+  const machine = machineSpec(options);
   if (options.trace !== undefined && options.bare) throw new UserError('--trace with --bare: a bare machine has no VM exits to trace; leave one of them out');
+  if (options.wait && options.gdb === undefined) throw new UserError('--wait: there is no debugger to wait for; give --gdb too');
+  if (options.gdb !== undefined && options.maxInstructions !== undefined)
+    throw new UserError('--max-instructions with --gdb: how far the guest runs is up to the debugger; leave one of them out');
   if (options.traceFormat !== undefined && options.trace === undefined) throw new UserError('--trace-format: give --trace FILE too');
+  if (options.record !== undefined && options.gdb !== undefined)
+    throw new UserError('--record with --gdb: a debugger keeps its own history; leave one of them out');
+  const recording = options.record === undefined ? undefined : createRecording(options.record, options, machine);
   const trace = options.trace === undefined ? undefined : openTraceFile(options.trace, options.traceFormat);
 
   const early: Uint8Array[] = [];
@@ -148,24 +133,14 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
   const console = await openConsole(options, io, (bytes) => deliver(bytes));
   let disconnect: () => void = () => {};
   let takeBack: () => void = () => {};
+  let closeRunner: () => void = () => {};
+  let wake: () => void = () => {};
   try {
     const typist = new Typist(steps, (bytes) => runner.sendSerial(bytes));
     const spec: GuestSpec = {
-      image,
-      imageName: basename(options.image),
-      initrd,
-      modules,
-      commandLine: options.append,
-      format: options.format,
-      memoryBytes: options.memory,
-      bare: options.bare,
-      backend: options.backend,
-      cpu: options.cpu ?? DEFAULT_CPU[options.bare ? 'vmx' : options.backend],
-      kvmParavirt: options.kvm,
-      debugExit: options.device[0]?.iobase,
-      rtcStart: options.rtc,
-      seed: options.seed,
+      ...machine,
       observer: trace?.observer,
+      record: recording?.write,
       checkVmcb: options.checkVmcb ? (explanation) => void io.stderr.write(`vmexit: ${explanation}\n`) : undefined,
       overdue: () => loop.overdue,
       serialOutput: (byte) => {
@@ -173,13 +148,23 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
         typist.output(byte);
       },
     };
-    const runner: GuestRunner = createRunner(spec);
+    const runner: GuestRunner & { close?(): void } =
+      options.gdb === undefined
+        ? createRunner(spec)
+        : await createGdbRunner(spec, {
+            ...{ endpoint: options.gdb, wait: options.wait },
+            inputOpen: () => loop.inputOpen,
+            wake: () => wake(),
+            announce: (text) => void io.stderr.write(`vmexit: ${text}\n`),
+          });
+    closeRunner = () => runner.close?.();
     log.info({ image: options.image, memory: options.memory, bare: options.bare, cpu: spec.cpu }, 'machine built');
     const paced = options.serial.kind === 'stdio' && io.stdin.isTTY === true;
     const { maxInstructions, timeout } = options;
     const patient = options.serial.kind === 'stdio' && io.stdin.isTTY !== true;
     const loop: RunLoop = new RunLoop(runner, { maxInstructions, timeout, paced, patient, now: io.now, flush: () => console.flush() });
     deliver = (bytes) => loop.input(bytes);
+    wake = () => loop.wakeUp();
     early.forEach(deliver);
     takeBack = io.onInterrupt(() => loop.stop('interrupted'));
     if (options.serial.kind === 'stdio') disconnect = connectStdin(io, loop, runner);
@@ -188,6 +173,7 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
 
     const start = io.now();
     const outcome = await loop.run();
+    runner.ended?.(outcome.kind);
     const seconds = (io.now() - start) / 1000;
     disconnect();
     disconnect = () => {};
@@ -199,7 +185,9 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
   } finally {
     disconnect();
     takeBack();
+    closeRunner();
     console.close();
     await trace?.close();
+    recording?.close();
   }
 }

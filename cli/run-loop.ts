@@ -59,6 +59,11 @@ export class RunLoop {
     this.wake();
   }
 
+  /** The runner has something to do: what it stood still for has come. */
+  wakeUp(): void {
+    this.wake();
+  }
+
   stop(explanation: string): void {
     this.quit ??= { kind: 'user-quit', explanation };
     this.wake();
@@ -81,6 +86,10 @@ export class RunLoop {
       flush();
       if (stop.kind === 'ended') return stop.outcome;
       const left = deadline - now();
+      if (stop.kind === 'held') {
+        await this.rest(Math.min(left, LONGEST_SLEEP));
+        continue;
+      }
       if (stop.kind === 'idle') {
         if (this.inbox.length > 0) {
           for (const bytes of this.inbox.splice(0)) this.runner.sendSerial(bytes);
@@ -121,7 +130,12 @@ export class RunLoop {
 
   /** Until something happens, at most `milliseconds`. */
   private sleep(milliseconds: number): Promise<void> {
-    if (this.quit || this.inbox.length > 0) return Promise.resolve();
+    return this.inbox.length > 0 ? Promise.resolve() : this.rest(milliseconds);
+  }
+
+  /** The same, with input that may wait. */
+  private rest(milliseconds: number): Promise<void> {
+    if (this.quit) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.wake(), Math.max(milliseconds, 0));
       this.wake = () => {

@@ -1,6 +1,7 @@
 /** The arguments of `vmexit run`, checked. */
 import { z } from 'zod';
 import { parseDevice } from './device-option';
+import { parseGdb } from './gdb-option';
 import { parseMemorySize } from './memory-size';
 import { DEFAULT_RTC_START, parseRtc } from './rtc-option';
 import { parseSerial } from './serial-option';
@@ -49,7 +50,10 @@ export const RunOptionsSchema = z.strictObject({
   seed: number('--seed', 'a whole number from 0 to 4294967295', (n) => Number.isInteger(n) && n >= 0 && n <= 0xffff_ffff).prefault('0'),
   rtc: parsed((text) => parseRtc(text, Date.now)).default(DEFAULT_RTC_START),
   type: z.string().optional(),
+  gdb: parsed(parseGdb).optional(),
+  wait: z.boolean().default(false),
   trace: z.string().optional(),
+  record: z.string().optional(),
   checkVmcb: z.boolean().default(false),
   traceFormat: z.string().optional(),
   format: choice('--format', ['auto', 'flat32', 'flat64']).default('auto'),
@@ -62,8 +66,12 @@ export type RunOptions = z.output<typeof RunOptionsSchema>;
 export function checkRunOptions(raw: unknown): RunOptions {
   const result = RunOptionsSchema.safeParse(raw);
   if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new UserError(
+  throw issueError(result.error);
+}
+
+/** The first thing that is wrong, for the user. */
+export function issueError({ issues: [issue] }: z.ZodError): UserError {
+  return new UserError(
     issue.code === 'custom' || issue.path.length === 0 || /^--/.test(issue.message) ? issue.message : `${issue.path.join('.')}: ${issue.message}`,
   );
 }

@@ -1,5 +1,6 @@
 /** What the command line needs of a machine that runs a guest, bare or under the hypervisor. */
 import type { BootModule } from '../guests/boot/boot-request';
+import type { RecordingLine } from '../debugger/recording';
 import type { VcpuObserver } from '../hypervisor/vcpu';
 import type { RunOutcome } from './exit-codes';
 import type { StatsSummary } from './stats-table';
@@ -9,6 +10,8 @@ export type RunStop =
   | { readonly kind: 'limit' }
   /** Halted with no timer that could wake it; input may. */
   | { readonly kind: 'idle' }
+  /** A debugger has it stand still. */
+  | { readonly kind: 'held' }
   | { readonly kind: 'ended'; readonly outcome: RunOutcome };
 
 export interface GuestRunner {
@@ -19,6 +22,8 @@ export interface GuestRunner {
   /** The guest's serial driver takes input by interrupt. */
   listening(): boolean;
   stats(): StatsSummary;
+  /** The run is over; how, in a word. */
+  ended?(because: string): void;
 }
 
 export interface GuestSpec {
@@ -48,6 +53,8 @@ export interface GuestSpec {
   readonly checkVmcb?: (explanation: string) => void;
   /** Hears of every VM exit. */
   readonly observer?: VcpuObserver;
+  /** Gets the lines of a recording of the run. */
+  readonly record?: (line: RecordingLine) => void;
 }
 
 /** Throws UserError for what cannot be run. */

@@ -207,7 +207,7 @@ export class Cpu implements Stateful<CpuState> {
     this.set32(R.RFLAGS_SYSTEM, ((value & ~ARITHMETIC_FLAGS & 0x003f_ffff) | 2) >>> 0);
     setArithmeticFlags(this, value);
     if ((old & Flag.AC) !== 0 && (value & Flag.AC) === 0) this.mmu.smapEnforcedAgain();
-    if ((~old & value & Flag.IF) !== 0 || (value & Flag.TF) !== 0) this.attention = true;
+    if ((~old & value & Flag.IF) !== 0 || (value & (Flag.TF | Flag.RF)) !== 0) this.attention = true;
   }
   /** Replaces the arithmetic flags only. */
   setArithmetic(value: number): void {

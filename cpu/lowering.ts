@@ -140,7 +140,9 @@ export class Lowering {
     u8[record + Rec.COUNT] = 0;
     u16[(record + Rec.NEXT) >>> 1] = next;
     i32[(record + Rec.DISPLACEMENT) >>> 2] = displacement;
-    i32[(record + Rec.IMMEDIATE) >>> 2] = insn.addressSize === 64 && !this.lowOffset(insn) ? R.MASK64 : insn.addressSize === 32 ? R.MASK32 : R.MASK16;
+    // A low moffs has been sign-extended with the displacement.
+    const bits = this.lowOffset(insn) ? 32 : insn.addressSize;
+    i32[(record + Rec.IMMEDIATE) >>> 2] = bits === 64 ? R.MASK64 : bits === 32 ? R.MASK32 : R.MASK16;
     i32[(record + Rec.IMMEDIATE + 4) >>> 2] = (form[1] === 'm' ? insn.ssize : insn.size) / 8 - 1;
     i32[(record + Rec.LINK) >>> 2] = 0;
   }

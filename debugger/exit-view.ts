@@ -1,4 +1,5 @@
 /** VM exits as debuggers show them, out of what the timeline and the control structure know. */
+import type { Exit } from '../hypervisor/exit';
 import { VMCB } from '../svm/vmcb/layout';
 import { OFFSET } from '../vmx/vmcs/layout';
 import type { Extension } from './exit-names';
@@ -13,7 +14,7 @@ export function extensionOf({ guest: { machine } }: Timeline): Extension {
 
 /** The exit that the target stands at, or the last one that was handled. */
 export function lastExitOf(timeline: Timeline): ExitView | undefined {
-  if (timeline.atExit) return arrivingExit(timeline);
+  if (timeline.atExit !== undefined) return arrivingExit(timeline, timeline.atExit);
   if (timeline.guest.vm === undefined) return timeline.lastInner && innerExit(timeline, timeline.lastInner);
   const { lastRecord, exits } = timeline;
   if (lastRecord === undefined) return undefined;
@@ -22,15 +23,15 @@ export function lastExitOf(timeline: Timeline): ExitView | undefined {
 }
 
 /** Before the handler. */
-export function arrivingExit({ guest, exits }: Timeline): ExitView {
-  const { vcpu, processor } = guest.vm!;
+export function arrivingExit({ guest, exits }: Timeline, exit: Exit): ExitView {
+  const { processor } = guest.vm!;
   return {
     ...processor.raw(),
     number: exits,
     instructions: guest.instructions,
     ticks: guest.time,
     rip: processor.rip(),
-    handler: vcpu.arrived?.kind,
+    handler: exit.kind,
     outcome: undefined,
     detail: undefined,
   };

@@ -91,8 +91,13 @@ export class MemoryView {
     if (space === 'virtual') {
       const walk = this.walk(address);
       // The guest maps it; the VM may not have given it a frame yet.
-      if (walk.result !== undefined) return this.host('guest-physical', BigInt(walk.result));
-      throw new DebugError(`virtual ${hex(address)} is not mapped: ${walk.problem}`);
+      if (walk.result === undefined) throw new DebugError(`virtual ${hex(address)} is not mapped: ${walk.problem}`);
+      try {
+        return this.host('guest-physical', BigInt(walk.result));
+      } catch (error) {
+        if (!(error instanceof DebugError)) throw error;
+        throw new DebugError(`virtual ${hex(address)}: ${error.message}`, { cause: error });
+      }
     }
     if (address >= BigInt(PHYSICAL_TOP)) throw new DebugError(`${hex(address)} is no physical address: they have 52 bits at most`);
     const physical = Number(address);

@@ -87,7 +87,17 @@ export class PageWalks {
   linear(cpu: Cpu, linear: bigint): Walk {
     const nested = this.nested() === undefined ? undefined : (gpa: number): Walk => this.physical(gpa);
     if ((cpu.cr0 & Cr0.PG) === 0) {
-      const address = Number(linear & 0xffff_ffffn);
+      const address = Number(linear);
+      if (address > 0xffff_ffff) {
+        return {
+          kind: 'none',
+          address: linear,
+          entries: [],
+          result: undefined,
+          problem: 'paging is off, and linear addresses have 32 bits',
+          nested: undefined,
+        };
+      }
       const final = nested?.(address);
       return { kind: 'none', address: linear, entries: [], result: address, problem: final?.problem, nested: final };
     }

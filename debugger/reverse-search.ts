@@ -2,7 +2,7 @@
 import { comparePositions, type Position, type Stop } from './target';
 import type { Checkpoint } from './checkpoints';
 import type { Hit, StopConditions } from './stop-conditions';
-import { SLICE, type Timeline } from './timeline';
+import type { Timeline } from './timeline';
 
 /** The n-th hit on the way from a snapshot. */
 interface Found {
@@ -56,7 +56,7 @@ export class ReverseSearch {
       let last: Found | undefined;
       for (let ordinal = 1; ;) {
         // Nothing before `upper` happens later than at its tick.
-        const raw = timeline.run(Math.min(guest.time + SLICE, upper.ticks + 1));
+        const raw = timeline.run(upper.ticks + 1);
         const hit = conditions.collect();
         if (hit === undefined) {
           if (raw.kind === 'ended' || raw.kind === 'idle' || guest.time > upper.ticks) return last;
@@ -98,7 +98,7 @@ export class ReverseSearch {
     timeline.restore(from);
     conditions.watch(false, number);
     for (;;) {
-      const raw = timeline.run(timeline.guest.time + SLICE);
+      const raw = timeline.run(Infinity);
       const hit = conditions.collect();
       if (hit !== undefined) return hit.stop;
       if (raw.kind === 'ended' || raw.kind === 'idle') throw new Error(`exit ${number} did not come again`);

@@ -22,7 +22,7 @@ import {
   type RegisterInfo,
   type Stop,
 } from './target';
-import { SLICE, Timeline, type TimelineOptions } from './timeline';
+import { Timeline, type TimelineOptions } from './timeline';
 
 const MAX_INSTRUCTION = 15;
 /** Stops whose conditions do not hold, between two looks at the outside. */
@@ -67,6 +67,16 @@ export class Session implements DebugTarget {
   }
   get lastExit(): ExitView | undefined {
     return lastExitOf(this.timeline);
+  }
+
+  /** What the exit carries at which the target stands, or that is being looked at by a condition: port, size, gpa ... as numbers. */
+  get exitOperands(): Readonly<Record<string, bigint>> {
+    const { arriving } = this.timeline;
+    if (arriving === undefined) return {};
+    const numbers = Object.entries(arriving).flatMap(([name, value]) =>
+      typeof value === 'bigint' || typeof value === 'number' || typeof value === 'boolean' ? [[name, BigInt.asUintN(64, BigInt(value))] as const] : [],
+    );
+    return Object.fromEntries(numbers);
   }
 
   // ---- registers and memory ----
@@ -138,7 +148,7 @@ export class Session implements DebugTarget {
   reverseExit(count = 1): Motion {
     requireCount(count);
     this.requireExits();
-    const here = this.timeline.atExit || (this.lastStop?.kind === 'exit' && comparePositions(this.lastStop.position, this.position) === 0);
+    const here = this.timeline.atExit !== undefined || (this.lastStop?.kind === 'exit' && comparePositions(this.lastStop.position, this.position) === 0);
     return this.backMotion(() => this.reverse.toExit(this.timeline.exits + (here ? 0 : 1) - count));
   }
   reverseResume(): Motion {
@@ -194,7 +204,7 @@ export class Session implements DebugTarget {
     for (let pieces = 1; ; pieces++) {
       const left = instructions - guest.instructions;
       if (left <= 0) return { kind: 'step', explanation: `stepped to instruction ${guest.instructions}`, position: this.position };
-      const raw = timeline.run(guest.time + Math.min(left, SLICE));
+      const raw = timeline.run(guest.time + left);
       const hit = conditions.collect();
       if (hit !== undefined) return this.stoppedAt(hit.stop);
       const end = this.endOf(raw);

@@ -1,5 +1,6 @@
 /** Breakpoints of all kinds put into force on a guest, and what they have to say when it stops. */
 import { CodeBreakpoints } from '../cpu/code-breakpoints';
+import type { Exit } from '../hypervisor/exit';
 import { VMCS, type FieldName } from '../vmx/vmcs/fields';
 import type { ControlStructure } from './control-structure';
 import { EXIT_KINDS, exitNames } from './exit-names';
@@ -74,7 +75,7 @@ export class StopConditions {
       () => machine.engine.stop(),
     );
     this.watchpoints.enabled = false;
-    timeline.listener = { arrived: () => this.arrived(), inner: (exit) => this.inner(exit) };
+    timeline.listener = { arrived: (exit) => this.arrived(exit), inner: (exit) => this.inner(exit) };
   }
 
   private place(): AccessPlace {
@@ -213,12 +214,12 @@ export class StopConditions {
 
   // ---- while the guest runs ----
 
-  private arrived(): boolean {
+  private arrived(exit: Exit): boolean {
     if (this.timeline.exits === this.wantedExit) {
-      this.exitHit = { id: undefined, exit: arrivingExit(this.timeline) };
+      this.exitHit = { id: undefined, exit: arrivingExit(this.timeline, exit) };
       return true;
     }
-    return this.watching && this.exitBreakpoint(() => arrivingExit(this.timeline));
+    return this.watching && this.exitBreakpoint(() => arrivingExit(this.timeline, exit));
   }
 
   private inner(exit: InnerExit): void {

@@ -11,7 +11,7 @@ import { InputLog } from './input-log';
 import { comparePositions, DebugError, type Position } from './target';
 
 export interface TimelineOptions {
-  /** Instructions between snapshots. */
+  /** Work between snapshots: instructions, and what exits cost in their place. */
   readonly interval?: number;
   /** Memory that snapshots may hold, in bytes. */
   readonly budget?: number;
@@ -43,11 +43,13 @@ export interface TimelineListener {
   inner(exit: InnerExit): void;
 }
 
+/** A VM exit with its handler takes as long as so many instructions do. */
+const EXIT_COST = 500;
 const DEFAULTS = { interval: 32 << 20, budget: 512 << 20 } as const;
 /** Instructions before a place that is visited backward, at which snapshots make the next visit to its past short. */
 const APPROACH = [1 << 20, 1 << 14] as const;
 /** Ticks that one piece of work makes at most. */
-export const SLICE = 4 << 20;
+const SLICE = 4 << 20;
 
 export class Timeline {
   readonly guest: Guest;
@@ -66,8 +68,6 @@ export class Timeline {
   private shown = 0;
   private exitsShown = 0;
   private delivered = 0;
-  /** An exit was taken and its handler has not run. */
-  private arrived = false;
   private sending = false;
   /** Bytes typed since the guest stopped: they come when virtual time has an instruction boundary of its own. */
   private typed: Uint8Array[] = [];
@@ -83,6 +83,8 @@ export class Timeline {
     this.checkpoints = new Checkpoints(options.budget ?? DEFAULTS.budget);
     this.guest = new Guest({
       ...config,
+      // Pieces are short already.
+      pause: undefined,
       serialOutput: (byte) => this.output(byte),
       observer: { exit: (record) => this.handled(record), arrived: (exit) => this.arrive(exit) },
     });
@@ -105,28 +107,27 @@ export class Timeline {
   get begin(): Position {
     return this.checkpoints.first?.position ?? this.position;
   }
-  /** The target stands at an exit whose handler has not run. */
-  get atExit(): boolean {
-    return this.arrived;
+  /** The exit at which the target stands, because its handler has not run. */
+  get atExit(): Exit | undefined {
+    return this.guest.vm?.vcpu.arrived;
   }
 
   // ---- forward ----
 
-  /** Runs to virtual time `limit` at most, with the inputs that belong there. Takes snapshots on the way. */
+  /** Runs to virtual time `limit`, or less: a piece of it, with the inputs that belong there. Takes snapshots on the way. */
   run(limit: number): GuestStop {
     if (this.checkpoints.first === undefined) this.saveOnTheWay();
     if (this.settled) this.type();
     const due = this.inputs.tickOf(this.delivered);
-    const soon = this.typed.length > 0 ? this.guest.time + 1 : Infinity;
-    this.arrived = false;
+    // Who stops the guest often keeps it from ever being stopped by time alone.
+    const soon = this.guest.time + (this.typed.length > 0 || this.saveIsDue() ? 1 : Math.min(SLICE, this.interval));
     const stop = this.guest.run(Math.min(limit, due, soon));
     this.settled = stop.kind === 'limit' || stop.kind === 'idle';
     const came = this.settled && this.guest.time >= due;
     if (came) this.deliver();
     const here = this.position;
     if (this.furthest === undefined || comparePositions(here, this.furthest) > 0) this.furthest = here;
-    const last = this.checkpoints.before(here);
-    if (this.settled && last !== undefined && here.instructions - last.position.instructions >= this.interval) this.saveOnTheWay();
+    if (this.settled && this.saveIsDue()) this.saveOnTheWay();
     // Who was idle has something to do now.
     return came || (stop.kind === 'idle' && this.typed.length > 0) ? { kind: 'limit' } : stop;
   }
@@ -136,7 +137,7 @@ export class Timeline {
     for (;;) {
       const left = instructions - this.guest.instructions;
       if (left <= 0) return { kind: 'limit' };
-      const stop = this.run(this.guest.time + Math.min(left, SLICE));
+      const stop = this.run(this.guest.time + left);
       if (stop.kind === 'ended' || stop.kind === 'idle') return stop;
       yield;
     }
@@ -181,11 +182,14 @@ export class Timeline {
   /** Visits to places that may lie behind the end of the history, and count as never made. */
   private muted = false;
 
+  /** The exit that was taken last, as the dispatcher sees it. */
+  arriving: Exit | undefined;
+
   private arrive(exit: Exit): boolean {
     this.exits++;
     this.events++;
-    this.arrived = this.listener?.arrived(exit) === true;
-    return this.arrived;
+    this.arriving = exit;
+    return this.listener?.arrived(exit) === true;
   }
 
   private handled(record: ExitRecord): void {
@@ -220,6 +224,12 @@ export class Timeline {
 
   /** Why there is no way back, when the machine has a part that cannot be saved; then it runs forward only. */
   private forwardOnly: string | undefined;
+  private saveIsDue(): boolean {
+    if (this.forwardOnly !== undefined) return false;
+    const { position } = this;
+    const last = this.checkpoints.before(position);
+    return last !== undefined && workBetween(last.position, position) >= this.interval;
+  }
   private saveOnTheWay(): void {
     if (this.forwardOnly !== undefined) return;
     try {
@@ -240,7 +250,7 @@ export class Timeline {
     const { end } = this;
     this.guest.restoreState(state);
     this.furthest = end;
-    Object.assign(this, extra, { arrived: this.guest.vm?.vcpu.arrived !== undefined, settled: false, typed: [] });
+    Object.assign(this, extra, { settled: false, typed: [] });
   }
 
   /** Restores the nearest snapshot and runs to the first moment at which so many instructions have retired. */
@@ -283,3 +293,6 @@ export class Timeline {
     this.furthest = here;
   }
 }
+
+/** How long the way is from one position to a later one. */
+const workBetween = (from: Position, to: Position): number => to.instructions - from.instructions + EXIT_COST * (to.exits - from.exits);

@@ -17,7 +17,7 @@ const MODEL = ['cpu', 'devices', 'ept', 'guests', 'hypervisor', 'iommu', 'machin
 const TABLES =
   /^(svm|vmx)\/(controls|features|capabilities)\.ts$|^svm\/vmcb\/(layout|fields)\.ts$|^(svm\/exit\/code|vmx\/exit\/reason)\.ts$|^svm\/entry\/(check|controls|first-broken|groups|guest-state|reserved)\.ts$/;
 /** They name every row there is, whether or not anything behaves as the row says. */
-const TESTS_OF_TABLES = /^tests\/svm\/vmcb\//;
+const TESTS_OF_TABLES = /^tests\/(svm\/vmcb\/|vmx\/tables\.test)/;
 
 const testFiles = (...folders: string[]): string[] =>
   typescriptFiles(

@@ -36,6 +36,10 @@ export class SymbolTable {
     return this.names.length;
   }
 
+  get allNames(): readonly string[] {
+    return this.names;
+  }
+
   addressOf(name: string): bigint | undefined {
     return this.byName.get(name);
   }

@@ -12,6 +12,8 @@ export interface Equivalence {
   readonly edit: string;
   /** Part of the source line, where the row has several such edits. */
   readonly line?: string;
+  /** What stands right before the edit, where the line has several. */
+  readonly after?: string;
   readonly because: string;
 }
 
@@ -78,5 +80,9 @@ export const EQUIVALENT: readonly Equivalence[] = [
 export const whyEquivalent = (mutant: Mutant): string | undefined =>
   EQUIVALENT.find(
     (e) =>
-      e.file === mutant.file && mutant.row.startsWith(e.row) && describeEdit(mutant) === e.edit && (e.line === undefined || mutant.sourceLine.includes(e.line)),
+      e.file === mutant.file &&
+      mutant.row.startsWith(e.row) &&
+      describeEdit(mutant) === e.edit &&
+      (e.line === undefined || mutant.sourceLine.includes(e.line)) &&
+      (e.after === undefined || mutant.before.endsWith(e.after)),
   )?.because;

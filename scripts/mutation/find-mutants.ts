@@ -69,8 +69,9 @@ export function findMutants(root: string, file: string, text: string): Mutant[] 
   const edit = (operator: Operator, at: ts.Node, start: number, end: number, replacement: string): void => {
     const original = text.slice(start, end);
     if (original === replacement) return;
-    const line = source.getLineAndCharacterOfPosition(start).line + 1;
-    found.push({ file, line, sourceLine: lines[line - 1].trim(), operator, row: rowName(at), start, end, original, replacement });
+    const { line, character } = source.getLineAndCharacterOfPosition(start);
+    const place = { file, line: line + 1, sourceLine: lines[line].trim(), before: lines[line].slice(0, character) };
+    found.push({ ...place, operator, row: rowName(at), start, end, original, replacement });
   };
   const replace = (operator: Operator, node: ts.Node, replacement: string): void => edit(operator, node, node.getStart(source), node.end, replacement);
 

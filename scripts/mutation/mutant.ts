@@ -25,6 +25,8 @@ export interface Mutant {
   readonly line: number;
   /** The text of that line. */
   readonly sourceLine: string;
+  /** The part of it before the edit. */
+  readonly before: string;
   readonly operator: Operator;
   /** The row or the function that the edit is in. */
   readonly row: string;

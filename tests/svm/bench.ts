@@ -1,5 +1,5 @@
 /** A host with AMD-V, a VMCB it can run and a guest of a few bytes: the baseline from which each test changes one thing. */
-import { Cpu } from '../../cpu/cpu';
+import { Activity, Cpu } from '../../cpu/cpu';
 import { Segment } from '../../cpu/decoder/insn';
 import { Engine, type RunStop } from '../../cpu/engine';
 import type { CpuProfile, InterruptController } from '../../cpu/interfaces';
@@ -59,20 +59,41 @@ export class TestInterrupts implements InterruptController {
   }
 }
 
+const USED_RAM = 0x70_0000;
+const benches = new Map<CpuProfile, SvmBench>();
+export const AMD_SVM = parseProfile('amd-svm');
+
+/** A machine in its first state. There is one a profile, because it takes a while to build: a test has it until it asks for the next. */
+export function svmBench(options: SvmOptions = {}, profile: CpuProfile = AMD_SVM): SvmBench {
+  let bench = benches.get(profile);
+  if (bench === undefined) benches.set(profile, (bench = new SvmBench(profile)));
+  return bench.reset(options);
+}
+
 export class SvmBench {
   readonly memory = new PhysicalMemory(16 << 20);
   readonly cpu: Cpu;
   readonly engine: Engine;
-  readonly svm: Svm;
-  readonly interrupts = new TestInterrupts();
+  svm!: Svm;
+  interrupts = new TestInterrupts();
   vmcb = VMCB_A;
 
-  constructor(options: SvmOptions = {}, profile: CpuProfile = parseProfile('amd-svm')) {
-    const { memory } = this;
-    const cpu = (this.cpu = new Cpu(memory, profile));
+  constructor(profile: CpuProfile) {
+    const cpu = (this.cpu = new Cpu(this.memory, profile));
     this.engine = new Engine(cpu, new Scheduler({ now: () => cpu.now() }));
+    this.engine.addGate(HOST_CODE + VMRUN.length);
+  }
+
+  /** RAM, registers and SVM as after construction. */
+  reset(options: SvmOptions): this {
+    const { memory, cpu } = this;
+    memory.writeBytes(0, new Uint8Array(USED_RAM));
+    cpu.u8.fill(0, cpu.base, cpu.base + R.MASK16);
+    Object.assign(cpu, { activity: Activity.Active, nmiPending: false, nmiBlocked: false, shadowAt: -1, pendingDebug: 0, guestTscRatio: undefined });
+    cpu.mmu.asid = 0;
+    cpu.interrupts = this.interrupts = new TestInterrupts();
+    this.vmcb = VMCB_A;
     this.svm = new Svm(cpu, options).attach();
-    cpu.interrupts = this.interrupts;
     // Identity maps of the first 16 MiB: 2-Mbyte pages, for everybody; host and guest share theirs.
     for (const base of [HOST_TABLES, NPT]) {
       memory.write64(base, BigInt(base + 0x1000) | 7n);
@@ -88,12 +109,13 @@ export class SvmBench {
     }
     memory.writeBytes(HOST_CODE, Uint8Array.from(VMRUN));
     this.host();
-    this.engine.addGate(HOST_CODE + VMRUN.length);
+    return this;
   }
 
   /** A 64-bit host at CPL 0 with SVM enabled. */
   host(): void {
     const { cpu } = this;
+    for (const offset of [R.CR2, R.DR0, R.DR1, R.DR2, R.DR3, R.SYSENTER_CS, R.LSTAR, R.GUEST_TSC_OFFSET, R.TSC_OFFSET, R.MONITOR_ARMED]) cpu.set64(offset, 0n);
     cpu.set64(R.CR0, 0x8001_0033n);
     cpu.set64(R.CR3, BigInt(HOST_TABLES));
     cpu.set64(R.CR4, 0x6a0n);

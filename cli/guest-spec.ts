@@ -1,0 +1,55 @@
+/** From the arguments of a command to what it runs: the files are read here. */
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import type { RunOptions } from './run-options';
+import type { GuestSpec } from './runner';
+import { fileError, UserError } from './user-error';
+
+/** A VM's processor is of the vendor whose extension runs it, unless the user wants another. */
+const DEFAULT_CPU = { vmx: 'intel', svm: 'amd' } as const;
+
+export function readFile(path: string, what: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw fileError(error, `read ${what}`, path);
+  }
+}
+
+/** "FILE arguments": the first word is the file. */
+function readModule(text: string): { bytes: Uint8Array; commandLine: string } {
+  const path = text.split(' ', 1)[0];
+  return { bytes: readFile(path, 'module'), commandLine: text };
+}
+
+/** The machine and what is in it, without what is connected to it. Throws UserError. */
+export type MachineSpec = Omit<GuestSpec, 'serialOutput' | 'observer' | 'overdue' | 'checkVmcb'>;
+
+export type MachineOptions = Pick<
+  RunOptions,
+  'image' | 'initrd' | 'module' | 'append' | 'memory' | 'backend' | 'bare' | 'cpu' | 'kvm' | 'device' | 'rtc' | 'seed' | 'format'
+>;
+
+export function machineSpec(options: MachineOptions): MachineSpec {
+  const image = readFile(options.image, 'image');
+  const initrd = options.initrd === undefined ? undefined : readFile(options.initrd, 'initial ramdisk');
+  const modules = options.module.map(readModule);
+  if (options.device.length > 1) throw new UserError(`--device: ${options.device.length} isa-debug-exit devices were given; give one`);
+  if (options.kvm && options.bare) throw new UserError('--kvm with --bare: a bare machine has no hypervisor to show; leave one of them out');
+  return {
+    image,
+    imageName: basename(options.image),
+    initrd,
+    modules,
+    commandLine: options.append,
+    format: options.format,
+    memoryBytes: options.memory,
+    bare: options.bare,
+    backend: options.backend,
+    cpu: options.cpu ?? DEFAULT_CPU[options.bare ? 'vmx' : options.backend],
+    kvmParavirt: options.kvm,
+    debugExit: options.device[0]?.iobase,
+    rtcStart: options.rtc,
+    seed: options.seed,
+  };
+}

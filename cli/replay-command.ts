@@ -1,0 +1,84 @@
+/** `vmexit replay LOG`: a recorded run again, compared with what happened then. */
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { parseRecording, RecordingError, sha256, type RecordedFiles, type Recording } from '../debugger/recording';
+import { Replay, type ReplayResult } from '../debugger/replay';
+import { EXIT_CODES } from './exit-codes';
+import { build } from './guest-machine';
+import { readFile } from './guest-spec';
+import type { Io } from './run-command';
+import type { GuestSpec } from './runner';
+import { fileError, UserError } from './user-error';
+
+export interface ReplayOptions {
+  readonly log: string;
+  /** Instead of the file that was recorded. */
+  readonly image?: string;
+  readonly initrd?: string;
+  /** Show the console. */
+  readonly console: boolean;
+  readonly json: boolean;
+}
+
+function readRecording(path: string): Recording {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw fileError(error, 'read the recording', path);
+  }
+  try {
+    return parseRecording(text);
+  } catch (error) {
+    if (error instanceof RecordingError) throw new UserError(`${path}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** The bytes that were recorded, or nothing: other ones would make another run. */
+function theSame(file: { readonly path: string; readonly sha256: string }, given: string | undefined, log: string, option: string): Uint8Array {
+  const path = given ?? resolve(dirname(log), file.path);
+  const bytes = readFile(path, 'a file of the recording');
+  if (sha256(bytes) === file.sha256) return bytes;
+  throw new UserError(`${path} is not the file that was recorded: its contents have changed; give the old one with ${option}`);
+}
+
+function specOf(recording: Recording, options: ReplayOptions, serialOutput: (byte: number) => void): GuestSpec {
+  const { machine, files } = recording.header;
+  const { image, initrd, modules }: RecordedFiles = files;
+  return {
+    ...machine,
+    image: theSame(image, options.image, options.log, '--image'),
+    initrd: initrd && theSame(initrd, options.initrd, options.log, '--initrd'),
+    modules: modules.map((m) => ({ bytes: theSame(m, undefined, options.log, 'its old path'), commandLine: m.commandLine })),
+    serialOutput,
+  };
+}
+
+/** Process status: 0 when the runs are the same. */
+export async function replayCommand(options: ReplayOptions, io: Io): Promise<number> {
+  const recording = readRecording(options.log);
+  const pending: number[] = [];
+  const flush = (): void => {
+    if (pending.length > 0) io.stdout.write(Uint8Array.from(pending.splice(0)));
+  };
+  const spec = specOf(recording, options, (byte) => options.console && void pending.push(byte));
+  const run = build(spec, (config) => new Replay(recording, config)).run();
+  for (;;) {
+    const { done, value } = run.next();
+    flush();
+    if (done === true) return report(value, options, io);
+    await new Promise(setImmediate);
+  }
+}
+
+function report(result: ReplayResult, { json }: ReplayOptions, io: Io): number {
+  const { divergence, incomplete, instructions, exits, consoleBytes, consoleSha256 } = result;
+  const same = divergence === undefined;
+  if (json) io.stdout.write(`${JSON.stringify({ same, ...result })}\n`);
+  else if (same) {
+    const note = incomplete ? '; the recording has no end, and was compared as far as it goes' : '';
+    io.stdout.write(`the same: ${instructions} instructions, ${exits} VM exits, ${consoleBytes} bytes of console (SHA-256 ${consoleSha256})${note}\n`);
+  } else io.stderr.write(`vmexit: the replay is another run: ${divergence}\n`);
+  return same ? 0 : EXIT_CODES.divergence.code;
+}
