@@ -48,7 +48,8 @@ export interface SvmOptions {
   readonly checkVmcb?: boolean;
 }
 
-const ASID_MASK = 0xffff;
+/** Tags of translations have 16 bits; 0 is the host's. */
+const ASID_TAGS = 0xffff;
 const TPR = 0xf;
 const LONG_MODE: NestedPagingMode = { levels: 4, nxe: false, pse: true };
 const LONG_MODE_NX: NestedPagingMode = { levels: 4, nxe: true, pse: true };
@@ -230,7 +231,8 @@ export class Svm implements Interception, Stateful<SvmSnapshot> {
   }
 
   get guestAsid(): number {
-    return this.vmcb.low(VMCB.GUEST_ASID) & ASID_MASK;
+    // VMRUN refuses 0. ASIDs that are the same modulo FFFFh share translations with each other, but never with the host.
+    return ((this.vmcb.low(VMCB.GUEST_ASID) - 1) % ASID_TAGS) + 1;
   }
   /** undefined: 1.0, and the TSC is read without a multiplication. */
   get guestTscRatio(): bigint | undefined {
