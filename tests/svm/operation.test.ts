@@ -26,6 +26,7 @@ function execute(b: SvmBench, code: readonly number[], limit = 1): number | unde
   b.cpu.setGpr(0, BigInt(b.vmcb));
   b.cpu.rip = BigInt(HOST_CODE);
   b.engine.onFault = (event) => {
+    if (b.svm.guestMode) return false;
     vector = event.vector;
     b.engine.stop();
     return true;
