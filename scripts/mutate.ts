@@ -80,13 +80,15 @@ async function main(options: Options): Promise<void> {
   }
 
   const worker = new TestProcess();
-  const timeouts = new Map<Target, number>();
+  const timeouts = new Map<string, number>();
   const verdicts: Verdict[] = [];
   try {
     for (const { target, mutant } of work) {
-      if (!timeouts.has(target)) timeouts.set(target, await timeoutFor(worker, target));
-      const job = { mutant: { path: mutant.file, text: mutated(texts.get(mutant.file)!, mutant) }, tests: target.tests };
-      const verdict = judge(mutant, await worker.run(job, timeouts.get(target)!));
+      const { file } = mutant;
+      const text = texts.get(file)!;
+      if (!timeouts.has(file)) timeouts.set(file, await timeoutFor(worker, target, file, text));
+      const job = { mutant: { path: file, text: mutated(text, mutant) }, tests: target.tests };
+      const verdict = judge(mutant, await worker.run(job, timeouts.get(file)!));
       verdicts.push(verdict);
       if (verdict.fate === 'survived') console.log(`${mutant.file}:${mutant.line} [${mutant.row}] ${mutant.operator}: ${describeEdit(mutant)}`);
     }
@@ -117,17 +119,20 @@ function judge(mutant: Mutant, outcome: JobOutcome): Verdict {
   return { ...mutant, fate: 'killed', because: `${outcome.failure!.file}: ${outcome.failure!.test}` };
 }
 
-/** Runs the tests as they are: what they take is the measure, and they must pass. */
-async function timeoutFor(worker: TestProcess, target: Target): Promise<number> {
+/**
+ * Runs the tests with the file as it is, put in place as a mutant would be: they must pass, or a failure would say nothing about the
+ * mutant. What they take is the measure for those that do not end.
+ */
+async function timeoutFor(worker: TestProcess, target: Target, path: string, text: string): Promise<number> {
   const start = Date.now();
-  const result = await worker.run({ tests: target.tests }, 600_000);
+  const result = await worker.run({ mutant: { path, text }, tests: target.tests }, 600_000);
   if (result === 'timeout') throw new Error(`The tests of ${target.name} do not end with the sources as they are`);
   if (result.failure) {
     const { file, test, message } = result.failure;
-    throw new Error(`The tests of ${target.name} must pass before mutants mean anything.\n${file}: ${test}\n${message}`);
+    throw new Error(`The tests of ${target.name} must pass before mutants of ${path} mean anything.\n${file}: ${test}\n${message}`);
   }
   const took = Date.now() - start;
-  console.log(`# ${target.name}: ${result.tests} tests in ${took} ms`);
+  console.log(`# ${path}: ${result.tests} tests in ${took} ms`);
   return 5000 + 5 * took;
 }
 

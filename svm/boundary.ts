@@ -32,13 +32,13 @@ export function boundary(svm: Svm, interruptPending: boolean, nmiPending: boolea
   return false;
 }
 
-/** "V_NMI ... V_NMI_MASK": a virtual NMI can be taken but for an interrupt shadow. */
+/** A virtual NMI is pending and not masked: it can be taken but for an interrupt shadow. */
 export function virtualNmiReady(svm: Svm): boolean {
   const v = svm.virtualInterrupt;
   return (v & (VIntr.V_NMI_ENABLE | VIntr.V_NMI | VIntr.V_NMI_MASK)) === (VIntr.V_NMI_ENABLE | VIntr.V_NMI) && svm.guestGif;
 }
 
-/** "Virtual interrupts ... are taken when V_IRQ, rFLAGS.IF and GIF are 1 and the priority is above V_TPR", but for an interrupt shadow. */
+/** V_IRQ, rFLAGS.IF and GIF are 1 and the priority is above V_TPR: a virtual interrupt can be taken but for an interrupt shadow. */
 export function virtualInterruptReady(svm: Svm): boolean {
   const v = svm.virtualInterrupt;
   if ((v & VIntr.V_IRQ) === 0 || !svm.cpu.interruptsEnabled || !svm.guestGif) return false;

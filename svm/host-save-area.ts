@@ -17,7 +17,7 @@ const PAGE = 4096;
 const wide = (offset: number): number[] => [offset / 4, offset / 4 + 1];
 const segment = (s: number): number[] => [seg(s, S.SELECTOR) / 4, seg(s, S.ACCESS) / 4, seg(s, S.LIMIT) / 4, ...wide(seg(s, S.BASE))];
 
-/** "VMRUN saves ... enough host state": words of the vCPU block. FS, GS, TR, LDTR, CR2, DR0-DR3 and DR6 are not among it. */
+/** What VMRUN saves of the host: words of the vCPU block. FS, GS, TR, LDTR, CR2, DR0-DR3 and DR6 are not among it. */
 const HOST_WORDS: Uint16Array = Uint16Array.from([
   ...[R.CR0, R.CR3, R.CR4, R.EFER, R.PAT, R.RIP, R.GPR + RSP * 8, R.GPR + RAX * 8, R.GDTR_BASE, R.GDTR_LIMIT, R.IDTR_BASE, R.IDTR_LIMIT].flatMap(wide),
   ...[Segment.ES, Segment.CS, Segment.SS, Segment.DS].flatMap(segment),
@@ -45,7 +45,7 @@ export function loadHostState(svm: Svm): boolean {
   const to = cpu.base >>> 2;
   const was64 = cpu.codeSize === 64;
   for (let i = 0; i < HOST_WORDS.length; i++) u32[to + HOST_WORDS[i]] = u32[from + i];
-  // "The host's CR0.PE is forced to 1, rFLAGS.VM to 0, all breakpoints are disabled, CPL is 0."
+  // The host comes back with CR0.PE = 1, rFLAGS.VM = 0, CPL 0 and all breakpoints off, whatever the area says.
   u32[to + R.CR0 / 4] |= Cr0.PE;
   u32[to + R.CPL / 4] = 0;
   cpu.setRflags(u32[from + RFLAGS_AT] & ~(1 << 17));
@@ -63,7 +63,7 @@ export function loadHostState(svm: Svm): boolean {
   return true;
 }
 
-/** "#VMEXIT ... illegal host state": somebody wrote to the host save area. */
+/** Illegal host state: somebody wrote to the host save area. */
 function legal(cpu: Cpu): boolean {
   const { cr0, cr4, efer } = cpu;
   if ((cr0 & (Cr0.NW | Cr0.CD)) === Cr0.NW || (efer & Efer.SVME) === 0) return false;

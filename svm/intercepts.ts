@@ -1,6 +1,8 @@
 /**
  * Which instructions cause #VMEXITs. APM "Instruction Intercepts": one row an instruction. Exceptions that come before the intercept (CPL,
  * I/O permission) have been checked by the instruction.
+ *
+ * DEVIATION: INIT, SMI, FERR_FREEZE and hardware task switches do not happen in this machine, so their intercepts have nothing to intercept.
  */
 import { Cr0, type Cpu } from '../cpu/cpu';
 import { Segment, type Insn } from '../cpu/decoder/insn';
@@ -47,7 +49,7 @@ const movToCr: Intercept = (svm, cr, value) => {
 const CR0_READ = 1;
 const CR0_WRITE = 1 << WRITES;
 const clts: Intercept = (svm) => (svm.crIntercepts & CR0_WRITE) !== 0 && svm.exitOnInstruction(ExitCodeBase.CR_WRITE);
-/** "The LMSW instruction treats the selective CR0-write intercept as a non-selective intercept." */
+/** For LMSW the selective intercept is as good as the non-selective one; CLTS does not know it. */
 const lmsw: Intercept = (svm) => {
   if ((svm.crIntercepts & CR0_WRITE) !== 0) return svm.exitOnInstruction(ExitCodeBase.CR_WRITE);
   return (svm.intercepts3 & Intercept3.CR0_SEL_WRITE) !== 0 && svm.exitOnInstruction(ExitCode.CR0_SEL_WRITE);
@@ -105,7 +107,7 @@ const invpcid: Intercept = (svm) => {
 const softwareInterrupt: Intercept = (svm, vector) =>
   (svm.intercepts3 & Intercept3.SWINT) !== 0 && svm.exitOnInstruction(ExitCode.SWINT, svm.has(SvmFeature.DECODE_ASSISTS) ? vector : 0);
 
-/** "MWAIT_CONDITIONAL: when the monitor is armed"; it comes first. */
+/** The conditional intercept is for an armed monitor, and comes first. */
 const mwait: Intercept = (svm, armed) => {
   if (armed !== 0 && (svm.intercepts4 & Intercept4.MWAIT_CONDITIONAL) !== 0) return svm.exitOnInstruction(ExitCode.MWAIT_CONDITIONAL);
   return (svm.intercepts4 & Intercept4.MWAIT) !== 0 && svm.exitOnInstruction(ExitCode.MWAIT);

@@ -29,7 +29,7 @@ export function readSvmMsr(svm: Svm, index: number): bigint | undefined {
     case SvmMsr.IGNNE:
       return svm.ignne ? 1n : 0n;
     case SvmMsr.SVM_KEY:
-      // "Writing ... SVM_KEY ... reads always return zero".
+      // Write-only: it reads as zero.
       return svm.has(SvmFeature.SVML) ? 0n : undefined;
     case SvmMsr.TSC_RATIO:
       return svm.has(SvmFeature.TSC_RATE_MSR) ? svm.tscRatio : undefined;
@@ -64,7 +64,7 @@ export function writeSvmMsr(svm: Svm, index: number, value: bigint): boolean {
   }
 }
 
-/** "VM_CR MSR": LOCK makes LOCK and SVMDIS read-only; SVMDIS cannot be set while SVM is in use. */
+/** LOCK makes LOCK and SVMDIS read-only; SVMDIS cannot be set while SVM is in use. */
 function writeVmCr(svm: Svm, value: bigint): boolean {
   if ((value & ~VM_CR_BITS) !== 0n) return false;
   const locked = (svm.vmCr & VmCr.LOCK) !== 0 ? VmCr.LOCK | VmCr.SVMDIS : 0;
@@ -74,7 +74,7 @@ function writeVmCr(svm: Svm, value: bigint): boolean {
   return true;
 }
 
-/** "SVM Key MSR": sets the key while VM_CR is not locked; unlocks it when the key, if it is not zero, is written again. */
+/** Sets the key while VM_CR is not locked; unlocks it when the key, if it is not zero, is written again. */
 function writeSvmKey(svm: Svm, value: bigint): boolean {
   if ((svm.vmCr & VmCr.LOCK) === 0) svm.svmKey = value;
   else if (svm.svmKey !== 0n && svm.svmKey === value) svm.vmCr &= ~VmCr.LOCK;

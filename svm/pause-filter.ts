@@ -10,7 +10,7 @@ export function pauseExits(svm: Svm): boolean {
   if (count === 0 || !svm.has(SvmFeature.PAUSE_FILTER)) return true;
   const threshold = filter & 0xffff;
   const now = svm.cpu.now();
-  // "If the number of cycles since the last PAUSE exceeds the threshold, the count is reloaded."
+  // More cycles than the threshold since the last PAUSE: the count starts again.
   if (threshold !== 0 && svm.has(SvmFeature.PAUSE_FILTER_THRESHOLD) && now - svm.lastPause > threshold) svm.pauseCount = count;
   svm.lastPause = now;
   if (svm.pauseCount > 0) svm.pauseCount--;

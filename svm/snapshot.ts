@@ -1,5 +1,6 @@
 /** What AMD-V keeps beside registers and memory, as plain data. The rest of a snapshot is the vCPU block and RAM. */
 import type { NptState } from '../ept/npt';
+import { latchControls } from './entry/latch';
 import type { Svm } from './svm';
 import type { VmcbState } from './vmcb/access';
 
@@ -33,7 +34,7 @@ export function restoreSvm(svm: Svm, { vmcb, npt, translationModes, ...fields }:
   svm.vmcb.restoreState(vmcb);
   svm.entryState.words = svm.vmcb.words;
   // The controls of the last VMRUN stay where they are in host mode.
-  if (svm.vmcb.address >= 0) svm.latchControls();
+  if (svm.vmcb.address >= 0) latchControls(svm);
   Object.assign(svm, fields);
   svm.npt.restoreState(npt);
   svm.translationModes.restoreState(translationModes);

@@ -7,19 +7,17 @@ import type { Cpu } from '../cpu/cpu';
 import type { Insn } from '../cpu/decoder/insn';
 import { deliverEvent } from '../cpu/exceptions';
 import type { CpuEvent, Interception, Sensitive } from '../cpu/interfaces';
-import { Cr4, Efer } from '../cpu/registers';
+import { Efer } from '../cpu/registers';
 import { Npt, type NptFault } from '../ept/npt';
-import type { NestedPagingMode } from '../ept/npt-format';
 import type { Stateful } from '../memory/stateful';
 import { boundary, virtualInterruptReady, virtualNmiReady } from './boundary';
 import { svmCapabilities, type SvmCapabilities } from './capabilities';
-import { Intercept3, NestedControl, NpfInfo, VIntr } from './controls';
+import { Intercept3, NpfInfo, VIntr } from './controls';
 import { VmcbEntryState } from './entry/entry-state';
 import { ExitCode, ExitCodeBase } from './exit/code';
 import { informationOf, interceptException } from './exit/exception';
 import { exitToHost } from './exit/exit';
 import { fetchInstructionBytes } from './exit/instruction-bytes';
-import { SvmFeature } from './features';
 import { executeSvmInstruction, invlpga } from './instructions/execute';
 import { setGif } from './instructions/gif';
 import { vmload, vmsave } from './instructions/vmload';
@@ -51,8 +49,6 @@ export interface SvmOptions {
 /** Tags of translations have 16 bits; 0 is the host's. */
 const ASID_TAGS = 0xffff;
 const TPR = 0xf;
-const LONG_MODE: NestedPagingMode = { levels: 4, nxe: false, pse: true };
-const LONG_MODE_NX: NestedPagingMode = { levels: 4, nxe: true, pse: true };
 
 export class Svm implements Interception, Stateful<SvmSnapshot> {
   readonly capabilities: SvmCapabilities;
@@ -193,43 +189,6 @@ export class Svm implements Interception, Stateful<SvmSnapshot> {
 
   // ---- entering and leaving guest mode (vmrun.ts, exit.ts) ----
 
-  latchControls(): void {
-    const { vmcb, cpu } = this;
-    this.crIntercepts = vmcb.low(VMCB.CR_READ_INTERCEPTS);
-    this.drIntercepts = vmcb.low(VMCB.DR_READ_INTERCEPTS);
-    this.exceptionIntercepts = vmcb.low(VMCB.EXCEPTION_INTERCEPTS);
-    this.intercepts3 = vmcb.low(VMCB.INTERCEPTS_3);
-    this.intercepts4 = vmcb.low(VMCB.INTERCEPTS_4);
-    this.intercepts5 = vmcb.low(VMCB.INTERCEPTS_5);
-    // "VMRUN ignores the lower 12 bits of the address specified in the VMCB."
-    this.ioPermissionMap = page(vmcb.number(VMCB.IOPM_BASE_PA));
-    this.msrPermissionMap = page(vmcb.number(VMCB.MSRPM_BASE_PA));
-    this.nestedPaging = this.has(SvmFeature.NP) && (vmcb.low(VMCB.NESTED_CONTROL) & NestedControl.NP_ENABLE) !== 0;
-    this.virtualInterrupt = vmcb.low(VMCB.V_INTR) & this.virtualInterruptBits();
-    this.virtualVector = vmcb.low(VMCB.V_INTR_VECTOR) & 0xff;
-    this.pauseCount = vmcb.low(VMCB.PAUSE_FILTER_THRESHOLD) >>> 16;
-    this.lastPause = cpu.now();
-    this.hostInterrupts = cpu.interruptsEnabled;
-    this.hostNmiBlocked = cpu.nmiBlocked;
-    this.writeTrap = 0;
-  }
-
-  /** Bits of absent features have no effect. */
-  private virtualInterruptBits(): number {
-    let bits: number = VIntr.V_TPR | VIntr.V_IRQ | VIntr.V_INTR_PRIO | VIntr.V_IGN_TPR | VIntr.V_INTR_MASKING;
-    if (this.has(SvmFeature.VGIF)) bits |= VIntr.V_GIF | VIntr.V_GIF_ENABLE;
-    if (this.has(SvmFeature.VNMI)) bits |= VIntr.V_NMI | VIntr.V_NMI_MASK | VIntr.V_NMI_ENABLE;
-    return bits;
-  }
-
-  /** From the host's address space to the guest's: its ASID, and nested tables in the format of the host's paging mode. */
-  switchTranslation(): void {
-    const { cpu, vmcb } = this;
-    const asid = this.guestAsid;
-    if (this.nestedPaging) this.npt.enable(vmcb.number(VMCB.N_CR3), this.hostPagingMode(), asid);
-    cpu.mmu.asid = asid;
-  }
-
   get guestAsid(): number {
     // VMRUN refuses 0. ASIDs that are the same modulo FFFFh share translations with each other, but never with the host.
     return ((this.vmcb.low(VMCB.GUEST_ASID) - 1) % ASID_TAGS) + 1;
@@ -237,12 +196,6 @@ export class Svm implements Interception, Stateful<SvmSnapshot> {
   /** undefined: 1.0, and the TSC is read without a multiplication. */
   get guestTscRatio(): bigint | undefined {
     return this.tscRatio === TSC_RATIO_ONE ? undefined : this.tscRatio;
-  }
-
-  private hostPagingMode(): NestedPagingMode {
-    const { cr4, efer } = this.cpu;
-    if ((efer & Efer.LMA) !== 0) return (efer & Efer.NXE) !== 0 ? LONG_MODE_NX : LONG_MODE;
-    return { levels: (cr4 & Cr4.PAE) !== 0 ? 3 : 2, nxe: (efer & Efer.NXE) !== 0, pse: (cr4 & Cr4.PSE) !== 0 };
   }
 
   leaveGuest(): void {
@@ -262,7 +215,7 @@ export class Svm implements Interception, Stateful<SvmSnapshot> {
   exitOnInstruction(code: number, info1Low = 0, info1High = 0, info2Low = 0, info2High = 0): true {
     return this.exit(code, info1Low, info1High, info2Low, info2High, this.cpu.insn.length, this.cpu.delivering);
   }
-  /** "IOIO Intercepts": EXITINFO2 is the rIP of the instruction behind. */
+  /** APM "IOIO Intercepts": EXITINFO2 is the rIP of the instruction behind. */
   exitOnIo(info: number): true {
     const { cpu } = this;
     const next = cpu.nextRip();
@@ -275,7 +228,7 @@ export class Svm implements Interception, Stateful<SvmSnapshot> {
   exitOnException(code: number, errorCode: number, info2Low: number, info2High: number, length: number, interrupted: CpuEvent | undefined): true {
     return this.exit(code, errorCode, 0, info2Low, info2High, length, interrupted);
   }
-  /** "CR and EFER write traps": behind the instruction; EXITINFO1 is the value written. */
+  /** Write traps of CRs and EFER: behind the instruction; EXITINFO1 is the value written. */
   exitOnWriteTrap(): true {
     return this.exit(this.writeTrap, Number(this.writeTrapValue & 0xffff_ffffn), Number(this.writeTrapValue >> 32n), 0, 0, 0, undefined);
   }
@@ -333,7 +286,7 @@ export class Svm implements Interception, Stateful<SvmSnapshot> {
     return INTERCEPTS[what](this, operand, value);
   }
 
-  /** "If the second event is intercepted, the #VMEXIT comes before a double fault is considered." */
+  /** A second exception that is intercepted exits, before it is combined with the first. APM "Intercepts During IDT Interrupt Delivery". */
   readonly interceptsBeforeDoubleFault = true;
 
   exception(event: CpuEvent, delivering: CpuEvent | undefined): boolean {
@@ -414,5 +367,3 @@ export class Svm implements Interception, Stateful<SvmSnapshot> {
     this.cpu.attention = true;
   }
 }
-
-const page = (address: number): number => address - (address % VMCB_SIZE);

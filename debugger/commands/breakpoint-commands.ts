@@ -160,7 +160,7 @@ export const BREAKPOINT_COMMANDS: readonly Command[] = [
     short: ['bl'],
     group: 'breakpoints',
     usage: '',
-    help: 'list them',
+    help: 'list what stops the guest',
     example: 'breakpoints',
     run: ({ session, inspector }, args) => {
       requireNothing(args);

@@ -12,12 +12,12 @@ const VMX_BEHAVIOUR = ['entry-exit', 'instructions', 'boundary', 'intercept-oper
 
 export const TARGETS: readonly Target[] = [
   {
-    name: 'vmx/entry/controls',
+    name: 'vmx/entry: controls and host',
     files: ['check', 'controls', 'host-state'].map((f) => `vmx/entry/${f}.ts`),
     tests: tests('vmx', 'entry-values-controls', 'entry-values-guest', 'entry-checks', 'entry-exit'),
   },
   {
-    name: 'vmx/entry/guest',
+    name: 'vmx/entry: guest',
     files: ['guest-registers', 'guest-segments', 'guest-state', 'groups'].map((f) => `vmx/entry/${f}.ts`),
     tests: tests('vmx', 'entry-values-guest', 'tables', 'entry-values-controls', 'entry-checks', 'entry-exit'),
   },

@@ -40,7 +40,7 @@ function eventOf(svm: Svm, information: number): CpuEvent {
   };
 }
 
-/** "#BP and #OF ... behave like traps raised by INT3 and INTO", with the DPL check of a software event. */
+/** #BP and #OF are injected as if by INT3 and INTO, with the DPL check of a software event. */
 function typeOf(type: number, vector: number): CpuEventType {
   if (type === EventType.INTR) return CpuEventType.ExternalInterrupt;
   if (type === EventType.NMI) return CpuEventType.Nmi;

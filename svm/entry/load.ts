@@ -28,7 +28,7 @@ export function loadGuestState(svm: Svm): void {
 
   const cr0 = (from[VMCB.CR0 / 4] | Cr0.ET) >>> 0;
   u32[to + R.CR0 / 4] = cr0;
-  // "EFER.LMA": what it must be follows from LME and PG.
+  // LMA is not taken from the VMCB: it follows from LME and PG.
   const efer = from[VMCB.EFER / 4];
   const long = (efer & Efer.LME) !== 0 && (cr0 & Cr0.PG) !== 0;
   u32[to + R.EFER / 4] = (long ? efer | Efer.LMA : efer & ~Efer.LMA) >>> 0;
@@ -36,7 +36,7 @@ export function loadGuestState(svm: Svm): void {
   loadDr7(cpu, from[VMCB.DR7 / 4]);
   if (svm.nestedPaging) copyPat(cpu, from);
 
-  // "If the guest is in real mode, CPL is forced to 0; in virtual-8086 mode to 3."
+  // CPL is forced to 0 in real mode and to 3 in virtual-8086 mode.
   const rflags = from[VMCB.RFLAGS / 4];
   const cpl = (cr0 & Cr0.PE) === 0 ? 0 : (rflags & RFLAGS_VM) !== 0 ? 3 : (from[VMCB.CPL >>> 2] >>> 24) & 3;
   u32[to + R.CPL / 4] = cpl;

@@ -32,12 +32,12 @@ export function interceptException(svm: Svm, event: CpuEvent, delivering: CpuEve
   let info2Low = 0;
   let info2High = 0;
   if (hardware && event.vector === Vector.PF) {
-    // "EXITINFO2 contains the faulting address"; CR2 stays.
+    // EXITINFO2 is the faulting address; CR2 stays.
     info2Low = Number(event.payload & 0xffff_ffffn);
     info2High = Number(event.payload >> 32n);
     if (interrupted === undefined && ((event.errorCode ?? 0) & PF_FETCH) === 0) fetchInstructionBytes(svm);
   }
-  // "#DB: the value saved for DR6 and DR7 matches what would be visible to a #DB exception handler."
+  // DR6 and DR7 are saved as the handler of the #DB would have seen them.
   if (hardware && event.vector === Vector.DB) recordDebugException(cpu, Number(event.payload));
   svm.exitOnException(ExitCodeBase.EXCP + event.vector, event.errorCode ?? 0, info2Low, info2High, event.length, interrupted);
   return true;

@@ -2,6 +2,7 @@
 import { R } from '../../cpu/layout';
 import { TlbControl } from '../controls';
 import { firstBroken } from '../entry/first-broken';
+import { latchControls, switchTranslation } from '../entry/latch';
 import { loadGuestState, stateReplaced } from '../entry/load';
 import { failEntry } from '../exit/exit';
 import { SvmFeature } from '../features';
@@ -25,8 +26,8 @@ export function vmrun(svm: Svm, address: number): void {
   if (firstBroken(svm.entryState) !== undefined) return failEntry(svm);
 
   const was64 = cpu.codeSize === 64;
-  svm.latchControls();
-  svm.switchTranslation();
+  latchControls(svm);
+  switchTranslation(svm);
   loadGuestState(svm);
   svm.guestMode = true;
   flushTlb(svm);

@@ -257,3 +257,37 @@ describe('nested paging', () => {
     expect(b.run([0x8b, 0x04, 0x25, 0x34, 0x12, 0xe0, 0x00], { NESTED_CONTROL: 0 })).toBe(0x81n);
   });
 });
+
+describe('a 32-bit host with PAE paging', () => {
+  const host32 = (): ReturnType<typeof svmBench> => {
+    const b = svmBench();
+    const { cpu, memory } = b;
+    memory.write64(0x50_0000, 0x50_1001n);
+    for (let i = 0; i < 8; i++) memory.write64(0x50_1000 + 8 * i, BigInt(i * 0x20_0000) | 0x87n);
+    cpu.set64(R.EFER, 0x1000n);
+    cpu.set64(R.CR4, 0x20n);
+    cpu.set64(R.CR3, 0x50_0000n);
+    cpu.set64(R.PDPTE0, 0x50_1001n);
+    cpu.setSegment(Segment.CS, 8, 0xc09b, 0xffff_ffff, 0n);
+    cpu.modeChanged();
+    return b;
+  };
+  const guest32 = { EFER: 0x1000, CR0: 0x11, CR4: 0, CS_ATTRIB: 0xc9b, RAX: 5 };
+  it('runs a guest whose nested tables have three levels, and comes back', () => {
+    const b = host32();
+    // MOV EAX, [0xc01234]; nested page 6 is physical 0x60_0000.
+    b.memory.write64(0x59_0000, 0x59_1001n);
+    for (let i = 0; i < 8; i++) b.memory.write64(0x59_1000 + 8 * i, BigInt((i === 6 ? 3 : i) * 0x20_0000) | 0x87n);
+    b.memory.write32(0x60_1234, 0xcafe_f00d);
+    b.run([0xa1, 0x34, 0x12, 0xc0, 0x00], { ...guest32, N_CR3: 0x59_0000 });
+    expect([b.exitCode, b.read('RAX'), b.cpu.codeSize, b.cpu.rip]).toEqual([0x81n, 0xcafe_f00dn, 32, BigInt(HOST_CODE + VMRUN.length)]);
+  });
+  it('takes the VMCB from EAX', () => {
+    const b = host32();
+    b.create([0x40], { ...guest32, NESTED_CONTROL: 0 });
+    b.cpu.setGpr(0, (1n << 40n) | BigInt(b.vmcb));
+    b.cpu.rip = BigInt(HOST_CODE);
+    b.engine.run(b.cpu.now() + 100);
+    expect([b.exitCode, b.read('RAX')]).toEqual([0x81n, 6n]);
+  });
+});

@@ -135,7 +135,7 @@ describe('control registers', () => {
   });
 
   const movTo = (value: number): number[] => [0xb8, value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24, ...MOV_TO_CR0_RAX];
-  // "writes to CR0 that change bits other than CR0.TS or CR0.MP"; LMSW always, CLTS never.
+  // Writes that change bits other than TS and MP; LMSW always, CLTS never.
   it.each([
     ['nothing changes', movTo(CR0), 0x81],
     ['TS and MP change', movTo(CR0 ^ 0xa), 0x81],
@@ -345,7 +345,7 @@ describe('pause filter', () => {
     return b.exitCode === 0x77n ? b.cpu.gpr32(3) : -1;
   };
   it('count 0: each PAUSE', () => expect(pauses(0, { PAUSE_FILTER_COUNT: 0 })).toBe(1));
-  it('"the counter decrements; when it reaches 0, #VMEXIT"', () => expect(pauses(0, { PAUSE_FILTER_COUNT: 5 })).toBe(5));
+  it('each PAUSE counts down, and that which reaches 0 exits', () => expect(pauses(0, { PAUSE_FILTER_COUNT: 5 })).toBe(5));
   it('PAUSEs farther apart than the threshold start the count again', () => {
     expect(pauses(0, { PAUSE_FILTER_COUNT: 5, PAUSE_FILTER_THRESHOLD: 20 })).toBe(5);
     expect(pauses(30, { PAUSE_FILTER_COUNT: 5, PAUSE_FILTER_THRESHOLD: 20 })).toBe(-1);

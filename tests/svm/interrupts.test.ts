@@ -153,7 +153,7 @@ describe('virtual interrupts', () => {
     const b = v(V_IRQ | prio(2));
     expect([b.delivered, b.pushed(0), irq(b)]).toEqual([0x25, BigInt(GUEST_CODE), false]);
   });
-  // "V_INTR_PRIO > V_TPR, or V_IGN_TPR".
+  // The priority must be above V_TPR, unless V_IGN_TPR.
   it.each([
     ['priority 2, V_TPR 1', 2, 1, 0, true],
     ['priority 2, V_TPR 2', 2, 2, 0, false],

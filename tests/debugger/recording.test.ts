@@ -1,0 +1,112 @@
+import { parseRecording, RecordingError, RECORDING_VERSION, type RecordingLine } from '../../debugger/recording';
+import { RecordedRun } from '../../debugger/recorder';
+import { Replay, type ReplayResult } from '../../debugger/replay';
+import { BACKENDS, guestConfig, Outside, type Backend } from './debug-guests';
+
+const HEADER = {
+  recording: RECORDING_VERSION,
+  machine: {
+    imageName: 'x',
+    commandLine: '',
+    format: 'auto',
+    memoryBytes: 1,
+    bare: false,
+    backend: 'vmx',
+    cpu: 'intel',
+    kvmParavirt: false,
+    rtcStart: 0,
+    seed: 0,
+  },
+  files: { image: { path: 'x', sha256: '' }, modules: [] },
+} as const;
+
+/** A run with typing between slices and in answer to the console. */
+function record(backend: Backend): { lines: RecordingLine[]; outside: Outside } {
+  const lines: RecordingLine[] = [];
+  const outside = new Outside();
+  const run: RecordedRun = new RecordedRun(
+    {
+      ...guestConfig(backend),
+      observer: outside.observer,
+      serialOutput: (byte) => {
+        outside.serialOutput(byte);
+        if (outside.console.endsWith('CPUID')) run.sendSerial(Buffer.from('prompt'));
+      },
+    },
+    (line) => lines.push(line),
+  );
+  for (let slice = 0; ; slice++) {
+    if (slice % 5 === 2) run.sendSerial(Uint8Array.of(slice));
+    const stop = run.run(run.guest.time + 7_001);
+    if (stop.kind === 'ended') break;
+  }
+  run.end('power-off');
+  return { lines, outside };
+}
+
+function replay(lines: readonly RecordingLine[], backend: Backend): ReplayResult {
+  const text = [HEADER, ...lines].map((line) => `${JSON.stringify(line)}\n`).join('');
+  const work = new Replay(parseRecording(text), { ...guestConfig(backend), serialOutput: () => {} }).run();
+  for (;;) {
+    const { done, value } = work.next();
+    if (done === true) return value;
+  }
+}
+
+describe.each(BACKENDS)('a recording, %s', (backend) => {
+  const { lines, outside } = record(backend);
+
+  it('holds what came in', () => {
+    const inputs = lines.filter((line) => 'input' in line);
+    expect(inputs.some((line) => 'byte' in line)).toBe(true);
+    expect(inputs.some((line) => 'tick' in line)).toBe(true);
+  });
+
+  it('replays to the same end', () => {
+    expect(replay(lines, backend)).toMatchObject({ divergence: undefined, incomplete: false, consoleBytes: outside.console.length, exits: outside.exits });
+  });
+
+  it('without its end is compared as far as it goes', () => {
+    expect(replay(lines.slice(0, -1), backend)).toMatchObject({ divergence: undefined, incomplete: true });
+  });
+});
+
+describe('a replay that is another run', () => {
+  const { lines } = record('vmx');
+
+  it('names the first exit that differs', () => {
+    const at = lines.findIndex((line) => 'exits' in line);
+    const chunk = lines[at] as Extract<RecordingLine, { exits: unknown }>;
+    const checks = Buffer.from(chunk.checks, 'base64');
+    // Exit 100 of the recording was another one.
+    checks.writeUInt16LE(checks.readUInt16LE(99 * 2) ^ 1, 99 * 2);
+    const changed = [...lines];
+    changed[at] = { ...chunk, checks: checks.toString('base64') };
+    expect(replay(changed, 'vmx').divergence).toMatch(
+      /^exit 100 is another one: here IO_INSTRUCTION at RIP 0x[0-9a-f]+ after \d+ instructions; the one before/,
+    );
+  });
+
+  it('notices a console that differs', () => {
+    const end = lines[lines.length - 1] as Extract<RecordingLine, { end: unknown }>;
+    const changed = [...lines.slice(0, -1), { end: { ...end.end, consoleSha256: '0' } }];
+    expect(replay(changed, 'vmx').divergence).toMatch(/^at the end consoleSha256 is/);
+  });
+});
+
+describe('files that are no recordings', () => {
+  it.each([
+    ['', /not a recording/],
+    ['hello\n', /not a recording/],
+    ['{"a":1}\n', /not a recording/],
+    [`${JSON.stringify({ ...HEADER, recording: 99 })}\n`, /format 99/],
+    [`${JSON.stringify(HEADER)}\n{"input":1}\n`, /line 2 is no part/],
+    [`${JSON.stringify(HEADER)}\nnonsense\n`, /line 2 is not JSON/],
+  ])('%#', (text, message) => {
+    expect(() => parseRecording(text)).toThrow(RecordingError);
+    expect(() => parseRecording(text)).toThrow(message);
+  });
+  it('a last line that was cut off is left out', () => {
+    expect(parseRecording(`${JSON.stringify(HEADER)}\n{"input":"AA==","ti`).lines).toEqual([]);
+  });
+});
