@@ -213,6 +213,7 @@ export class CodeCache {
   private writePlain(r: number, special: string, offset: number, count: number): void {
     const { u8, u16, u32 } = this.memory;
     u32[(r + Rec.HANDLER) >>> 2] = this.interpreter.specialHandler(special);
+    u8[r + Rec.IP16] = 0;
     u8[r + Rec.COUNT] = count;
     u16[(r + Rec.NEXT) >>> 1] = offset;
     u32[(r + Rec.IMMEDIATE) >>> 2] = offset;

@@ -1,11 +1,12 @@
 /** What the processors of one machine have together. */
-import type { PhysicalMemory } from '../memory/physical-memory';
+import { FrameFlag, RAM_BASE, type PhysicalMemory } from '../memory/physical-memory';
 import { CodeCache } from './code-cache';
 import type { Cpu } from './cpu';
 import type { CpuProfile } from './interfaces';
 import { CPU_BLOCKS, CPU_BLOCK_SIZE } from './layout';
 import { Interpreter } from './stage/interpreter';
 import { SYSTEM_INSTRUCTIONS } from './system/instructions';
+import { divideWide } from './wide-division';
 
 /** Room for the blocks of layout.ts below the records. */
 const MAX_CPUS = 16;
@@ -15,7 +16,6 @@ export interface CompiledCodeHost {
   readonly cpu: Cpu;
   slowAccess(record: number, low: number, high: number, flags: number): number;
   system(record: number): number;
-  divide(divisor: bigint, signed: boolean): number;
 }
 
 /** The compiled interpreter and the decoded code. */
@@ -30,7 +30,7 @@ export class CodeSharing {
     this.interpreter = new Interpreter(memory.memory, {
       translate: (cpu, record, low, high, flags) => of(cpu).slowAccess(record, low, high, flags),
       system: (cpu, record) => of(cpu).system(record),
-      divide: (cpu, divisor, signed) => of(cpu).divide(divisor, signed !== 0),
+      divide: (cpu, divisor, signed) => divideWide(of(cpu).cpu, divisor, signed !== 0),
     });
     this.code = new CodeCache(
       memory,
@@ -39,7 +39,12 @@ export class CodeSharing {
       (name) => profile.has(name),
       cpus,
     );
-    this.code.onFrameBecameCode = (host) => this.engines.forEach((e) => e.cpu.mmu.frameBecameCode(host));
+    this.code.onFrameBecameCode = (host) => {
+      const frame = (host - RAM_BASE) >>> 12;
+      if ((memory.frameFlags[frame] & FrameFlag.MappedWritable) === 0) return;
+      memory.frameFlags[frame] &= ~FrameFlag.MappedWritable;
+      this.engines.forEach((e) => e.cpu.mmu.protectFrame(frame));
+    };
     this.code.onFlush = () => this.engines.forEach((e) => e.cpu.mmu.clearJumpCache());
   }
 }

@@ -11,6 +11,8 @@ export interface CpuState {
   readonly nmiBlocked: boolean;
   readonly shadowAt: number;
   readonly shadowByMovSs: boolean;
+  readonly repeatingAt: number;
+  readonly deliveredAt: number;
   readonly pendingDebug: number;
   readonly codeSize: CodeSize;
   readonly longMode: boolean;
@@ -24,10 +26,24 @@ export function saveCpu(cpu: Cpu): CpuState {
   if (cpu.budgetGiven !== 0 || cpu.fault !== undefined || cpu.delivering !== undefined || cpu.exited) {
     throw new Error('a snapshot inside an instruction is impossible: take it after run() has returned, not in a callback of a device or observer');
   }
-  const { activity, nmiPending, nmiBlocked, shadowAt, shadowByMovSs, pendingDebug, codeSize, longMode, attention, retiredBase, skew } = cpu;
+  const {
+    activity,
+    nmiPending,
+    nmiBlocked,
+    shadowAt,
+    shadowByMovSs,
+    repeatingAt,
+    deliveredAt,
+    pendingDebug,
+    codeSize,
+    longMode,
+    attention,
+    retiredBase,
+    skew,
+  } = cpu;
   return {
     block: cpu.u8.slice(cpu.base, cpu.base + REGISTERS_END),
-    ...{ activity, nmiPending, nmiBlocked, shadowAt, shadowByMovSs, pendingDebug, codeSize, longMode, attention, retiredBase, skew },
+    ...{ activity, nmiPending, nmiBlocked, shadowAt, shadowByMovSs, repeatingAt, deliveredAt, pendingDebug, codeSize, longMode, attention, retiredBase, skew },
   };
 }
 

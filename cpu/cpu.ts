@@ -1,11 +1,11 @@
 /**
- * One logical processor: typed access to its block of registers, memory as its instructions see it, and the
+ * One logical processor: what is frequently asked about its registers, memory as its instructions see it, and the
  * one way in which a fault or VM exit unwinds out of TypeScript slow paths.
  */
 import type { PhysicalMemory } from '../memory/physical-memory';
 import type { Stateful } from '../memory/stateful';
 import { restoreCpu, saveCpu, type CpuState } from './cpu-state';
-import { CPU_BLOCKS, CPU_BLOCK_SIZE, R, S, seg, gprOffset, xmmOffset } from './layout';
+import { R, S, seg } from './layout';
 import { NO_REGISTER, RIP_BASE, Segment, type CodeSize, type Insn } from './decoder/insn';
 import {
   EventType,
@@ -20,6 +20,7 @@ import {
 } from './interfaces';
 import { arithmeticFlags, setArithmeticFlags, ARITHMETIC_FLAGS } from './flags';
 import { Mmu, Access } from './mmu';
+import { RegisterBlock } from './register-block';
 import { rangesOf } from './segment-ranges';
 import { Activity, Cr0, Efer, Flag, UNWIND, Vector } from './registers';
 
@@ -34,16 +35,15 @@ export interface CpuObserver {
   unimplemented?(cpu: Cpu, insn: Insn): void;
   /** An event is delivered through the IDT. */
   deliver?(cpu: Cpu, event: CpuEvent): void;
+  /** A linear address was translated by walking the paging structures; `physical` is behind both dimensions, -1 if the last access exited. */
+  pageWalk?(cpu: Cpu, low: number, high: number, access: number, physical: number): void;
+  /** A translation went into the TLB. `host` is an address in linear memory. */
+  tlbFill?(cpu: Cpu, low: number, high: number, host: number): void;
+  /** RDMSR or WRMSR completed on this processor, without a VM exit. */
+  msr?(cpu: Cpu, index: number, value: bigint, write: boolean): void;
 }
 
-export class Cpu implements Stateful<CpuState> {
-  /** Host address of this processor's block (layout.ts). */
-  readonly base: number;
-  readonly u8: Uint8Array;
-  readonly u16: Uint16Array;
-  readonly u32: Uint32Array;
-  readonly i32: Int32Array;
-  readonly u64: BigUint64Array;
+export class Cpu extends RegisterBlock implements Stateful<CpuState> {
   readonly mmu: Mmu;
 
   interception: Interception | undefined;
@@ -66,6 +66,10 @@ export class Cpu implements Stateful<CpuState> {
   /** Instruction count at which STI / MOV SS blocking is in force (until one more instruction retires), or -1. */
   shadowAt = -1;
   shadowByMovSs = false;
+  /** Instruction count after an iteration of a repeated string instruction that was not its last, or -1. */
+  repeatingAt = -1;
+  /** Instructions retired at the last delivery of an event. */
+  deliveredAt = -1;
   /** #DB conditions collected for the next boundary, as DR6 bits (pending debug exceptions). */
   pendingDebug = 0;
   /** CS.L / CS.D of the code running now. */
@@ -76,85 +80,16 @@ export class Cpu implements Stateful<CpuState> {
   attention = false;
 
   constructor(
-    readonly memory: PhysicalMemory,
+    memory: PhysicalMemory,
     readonly profile: CpuProfile,
-    readonly index = 0,
+    index = 0,
   ) {
-    this.base = CPU_BLOCKS + index * CPU_BLOCK_SIZE;
-    this.u8 = memory.u8;
-    this.u16 = memory.u16;
-    this.u32 = memory.u32;
-    this.i32 = memory.i32;
-    this.u64 = memory.u64;
+    super(memory, index);
     this.set64(R.MASK16, 0xffffn);
     this.set64(R.MASK32, 0xffff_ffffn);
     this.set64(R.MASK64, MASK64);
+    this.set64(R.IP_MASK, 0xffff_ffffn);
     this.mmu = new Mmu(this);
-  }
-
-  // ---- words of the block; offsets are R.* (bytes) ----
-
-  get32(offset: number): number {
-    return this.u32[(this.base + offset) >>> 2];
-  }
-  set32(offset: number, value: number): void {
-    this.u32[(this.base + offset) >>> 2] = value;
-  }
-  get64(offset: number): bigint {
-    return this.u64[(this.base + offset) >>> 3];
-  }
-  /** Stores the low 64 bits of `value`. */
-  set64(offset: number, value: bigint): void {
-    this.u64[(this.base + offset) >>> 3] = value;
-  }
-  /** A 64-bit word as a JS number; exact below 2^53 (physical addresses). */
-  getNumber(offset: number): number {
-    const i = (this.base + offset) >>> 2;
-    return this.u32[i] + this.u32[i + 1] * 0x1_0000_0000;
-  }
-
-  // ---- general registers; numbers as in Insn (16-19: AH CH DH BH) ----
-
-  gpr(r: number): bigint {
-    return this.u64[(this.base + r * 8) >>> 3];
-  }
-  setGpr(r: number, value: bigint): void {
-    this.u64[(this.base + r * 8) >>> 3] = value;
-  }
-  gpr32(r: number): number {
-    return this.u32[(this.base + r * 8) >>> 2];
-  }
-  /** Writes the low half and clears the upper, as a 32-bit destination does. */
-  setGpr32(r: number, value: number): void {
-    const i = (this.base + r * 8) >>> 2;
-    this.u32[i] = value;
-    this.u32[i + 1] = 0;
-  }
-  gpr16(r: number): number {
-    return this.u16[(this.base + r * 8) >>> 1];
-  }
-  setGpr16(r: number, value: number): void {
-    this.u16[(this.base + r * 8) >>> 1] = value;
-  }
-  gpr8(r: number): number {
-    return this.u8[this.base + gprOffset(r)];
-  }
-  setGpr8(r: number, value: number): void {
-    this.u8[this.base + gprOffset(r)] = value;
-  }
-  /** Reads `size` bits, zero-extended. */
-  gprSized(r: number, size: number): bigint {
-    return size === 64 ? this.gpr(r) : BigInt(size === 32 ? this.gpr32(r) : size === 16 ? this.gpr16(r) : this.gpr8(r));
-  }
-  /** Writes with the x86 rules: 32 bits clear the upper half, 16 and 8 leave the rest. */
-  setGprSized(r: number, size: number, value: bigint): void {
-    if (size === 64) this.setGpr(r, value);
-    else if (size === 32) this.setGpr32(r, Number(value & 0xffff_ffffn));
-    else if (size === 16) this.setGpr16(r, Number(value & 0xffffn));
-    else this.setGpr8(r, Number(value & 0xffn));
-  }
-  xmm(r: number): number {
-    return this.base + xmmOffset(r);
   }
 
   // ---- frequently tested state ----
@@ -244,6 +179,11 @@ export class Cpu implements Stateful<CpuState> {
     return this.shadowAt === this.retired();
   }
 
+  /** The instruction at RIP is a repeated string instruction that has begun. */
+  isRepeating(): boolean {
+    return this.repeatingAt === this.retired();
+  }
+
   // ---- faults and exits ----
 
   /** Ends the current instruction with a fault: registers are as before it. */
@@ -322,6 +262,7 @@ export class Cpu implements Stateful<CpuState> {
     const cs = this.segmentAccess(Segment.CS);
     this.codeSize = this.longMode && (cs & 0x2000) !== 0 ? 64 : (cs & 0x4000) !== 0 ? 32 : 16;
     this.set64(R.CODE_BASE, this.codeSize === 64 ? 0n : this.segmentBase(Segment.CS));
+    this.set64(R.IP_MASK, this.codeSize === 64 ? MASK64 : 0xffff_ffffn);
     this.set64(R.STACK_MASK, this.codeSize === 64 ? MASK64 : (this.segmentAccess(Segment.SS) & 0x4000) !== 0 ? 0xffff_ffffn : 0xffffn);
     for (let s = 0; s < 6; s++) rangesOf(this, s);
     this.mmu.contextChanged();
@@ -340,7 +281,7 @@ export class Cpu implements Stateful<CpuState> {
   /** RIP of the current instruction (insn) and of the one behind it, as offsets in CS. */
   currentRip: () => bigint = () => this.rip;
   nextRip(): bigint {
-    return BigInt.asUintN(64, this.currentRip() + BigInt(this.insn.length));
+    return BigInt.asUintN(this.codeSize === 64 ? 64 : 32, this.currentRip() + BigInt(this.insn.length));
   }
 
   /** Linear address of [offset, offset+bytes) in segment `s` after limit, type and canonicality checks (#GP(0), #SS(0)). */

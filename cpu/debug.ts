@@ -1,11 +1,12 @@
 /** Debug registers: SDM volume 3, "Debug Registers" and "Debug Exceptions". Which breakpoints an access hits, as DR6 bits. */
-import { Cr4, type Cpu } from './cpu';
+import type { Cpu } from './cpu';
 import { R } from './layout';
+import { Cr4 } from './registers';
 
 /** DR6 bits. */
 export const Dr6 = { B0: 1, B1: 2, B2: 4, B3: 8, BD: 0x2000, BS: 0x4000, BT: 0x8000 } as const;
 /** DR7 bits. */
-export const Dr7 = { LE: 0x100, GE: 0x200, GD: 0x2000 } as const;
+export const Dr7 = { ENABLES: 0xff, LE: 0x100, GE: 0x200, GD: 0x2000 } as const;
 
 /** Bits of DR6 that read as 1 always (BLD and RTM among them: no bus-lock detection, no RTM). */
 export const DR6_FIXED = 0xffff_0ff0;
@@ -29,7 +30,7 @@ const lengthOf = (dr7: number, n: number): number => LENGTHS[(dr7 >>> (18 + 4 * 
 
 /** Some breakpoint of DR7 has its condition among `mask` (bit = Condition). */
 function armed(dr7: number, mask: number): boolean {
-  if ((dr7 & 0xff) === 0) return false;
+  if ((dr7 & Dr7.ENABLES) === 0) return false;
   for (let n = 0; n < 4; n++) if (enabled(dr7, n) && ((mask >> conditionOf(dr7, n)) & 1) !== 0) return true;
   return false;
 }
@@ -39,13 +40,28 @@ export function codeBreakpointsArmed(cpu: Cpu): boolean {
   return armed(cpu.get32(R.DR7), 1 << Condition.Execute);
 }
 
-export function hasDataBreakpoints(cpu: Cpu): boolean {
-  return armed(cpu.get32(R.DR7), (1 << Condition.Write) | (1 << Condition.ReadWrite));
+/** Low and high words of the linear pages in which data breakpoints lie. */
+export function dataBreakpointPages(cpu: Cpu): [low: number, high: number][] {
+  const dr7 = cpu.get32(R.DR7);
+  const pages: [number, number][] = [];
+  for (let n = 0; n < 4; n++) {
+    const condition = conditionOf(dr7, n);
+    if (!enabled(dr7, n) || (condition !== Condition.Write && condition !== Condition.ReadWrite)) continue;
+    pages.push([cpu.get32(R.DR0 + 8 * n) & ~0xfff, cpu.get32(R.DR0 + 8 * n + 4) | 0]);
+  }
+  return pages;
 }
+
+/**
+ * APM "Global Interrupt Flag, STGI and CLGI Instructions", effect of GIF = 0 on a debug exception or trap due to a breakpoint register
+ * match: ignored and discarded.
+ */
+const matchesDiscarded = (cpu: Cpu): boolean => cpu.interception?.held === true;
 
 /** DR6 bits of the instruction breakpoints at linear address `linear`, 0 when there is none. RF is the caller's to look at. */
 export function codeBreakpoint(cpu: Cpu, linear: bigint): number {
   const dr7 = cpu.get32(R.DR7);
+  if (matchesDiscarded(cpu)) return 0;
   let hits = 0;
   for (let n = 0; n < 4; n++) {
     if (enabled(dr7, n) && conditionOf(dr7, n) === Condition.Execute && lengthOf(dr7, n) === 1 && cpu.get64(R.DR0 + 8 * n) === linear) hits |= 1 << n;
@@ -56,6 +72,7 @@ export function codeBreakpoint(cpu: Cpu, linear: bigint): number {
 /** DR6 bits of the data breakpoints that an access to [linear, linear + bytes) touches. */
 export function dataBreakpoint(cpu: Cpu, linear: bigint, bytes: number, write: boolean): number {
   const dr7 = cpu.get32(R.DR7);
+  if (matchesDiscarded(cpu)) return 0;
   let hits = 0;
   for (let n = 0; n < 4; n++) {
     if (!enabled(dr7, n)) continue;
@@ -69,7 +86,7 @@ export function dataBreakpoint(cpu: Cpu, linear: bigint, bytes: number, write: b
 /** DR6 bits of the I/O breakpoints (CR4.DE) that an access to `bytes` ports from `port` on touches. */
 export function portBreakpoint(cpu: Cpu, port: number, bytes: number): number {
   const dr7 = cpu.get32(R.DR7);
-  if ((dr7 & 0xff) === 0 || (cpu.cr4 & Cr4.DE) === 0) return 0;
+  if ((dr7 & Dr7.ENABLES) === 0 || (cpu.cr4 & Cr4.DE) === 0 || matchesDiscarded(cpu)) return 0;
   let hits = 0;
   for (let n = 0; n < 4; n++) {
     if (!enabled(dr7, n) || conditionOf(dr7, n) !== Condition.InputOutput) continue;
@@ -84,22 +101,36 @@ function overlaps(address: bigint, length: number, from: bigint, bytes: number):
   return start < from + BigInt(bytes) && from < start + BigInt(length);
 }
 
-/** Loads DR7 and makes data accesses visible when breakpoints want to see them. */
+/** Loads DR7. Whatever loads it comes through here: MOV to DR7, VM entries and exits, VMRUN and #VMEXIT, a debugger. */
 export function setDr7(cpu: Cpu, value: number): void {
-  const before = hasDataBreakpoints(cpu);
-  cpu.set64(R.DR7, BigInt(((value & DR7_WRITABLE) | DR7_FIXED) >>> 0));
-  const now = hasDataBreakpoints(cpu);
-  if (before === now) return;
-  cpu.mmu.uncached = now;
-  cpu.mmu.flushAll();
+  const dr7 = ((value & DR7_WRITABLE) | DR7_FIXED) >>> 0;
+  const unchanged = cpu.get32(R.DR7) === dr7;
+  cpu.set32(R.DR7, dr7);
+  cpu.set32(R.DR7 + 4, 0);
+  if (unchanged && (dr7 & Dr7.ENABLES) === 0) return;
+  breakpointsChanged(cpu);
+}
+
+/** Loads one of DR0-DR3. */
+export function setBreakpointAddress(cpu: Cpu, n: number, linear: bigint): void {
+  cpu.set64(R.DR0 + 8 * n, linear);
+  if (enabled(cpu.get32(R.DR7), n)) breakpointsChanged(cpu);
+}
+
+/** DR0-DR3 and DR7 were replaced. Compiled code stops, because breakpoints hold from the next instruction on. */
+export function breakpointsChanged(cpu: Cpu): void {
+  cpu.mmu.watchBreakpoints(dataBreakpointPages(cpu));
+  cpu.attention = true;
 }
 
 /** DR6 with the writable bits of `value`. */
 export const dr6Of = (value: number): number => ((value & DR6_WRITABLE) | DR6_FIXED) >>> 0;
 
-/** At delivery of a #DB with conditions `bits`: B0-B3 are replaced, the others accumulate; general detection is switched off. */
+/** DR6 after a #DB with conditions `bits`: B0-B3 are replaced, the others accumulate. */
+export const dr6After = (old: number, bits: number): number => dr6Of((old & ~(Dr6.B0 | Dr6.B1 | Dr6.B2 | Dr6.B3)) | bits);
+
+/** At delivery of a #DB with conditions `bits`: DR6 tells them, and general detection is switched off. */
 export function recordDebugException(cpu: Cpu, bits: number): void {
-  const old = cpu.get32(R.DR6);
-  cpu.set64(R.DR6, BigInt(dr6Of((old & ~(Dr6.B0 | Dr6.B1 | Dr6.B2 | Dr6.B3)) | bits)));
+  cpu.set64(R.DR6, BigInt(dr6After(cpu.get32(R.DR6), bits)));
   cpu.set32(R.DR7, cpu.get32(R.DR7) & ~Dr7.GD);
 }

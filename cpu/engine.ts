@@ -5,24 +5,26 @@
  * Exactness: compiled code runs only while the budget up to the next event is at least MAX_BLOCK; the rest is single-stepped.
  * So every event lands at the same instruction count whatever the block shapes, cache contents or tier.
  */
-import { codeBreakpoint, codeBreakpointsArmed } from './debug';
+import { boundary } from './boundary';
+import { Dr6, codeBreakpoint, codeBreakpointsArmed } from './debug';
 import { PAGE_SIZE } from '../memory/physical-memory';
 import type { Stateful } from '../memory/stateful';
 import type { CodeBreakpoints } from './code-breakpoints';
 import type { CodeCache } from './code-cache';
 import { BREAK, CodeFinder, GATE } from './code-finder';
 import type { CodeFinderState } from './code-finder-state';
+import { CodePosition } from './code-position';
 import { CodeSharing } from './code-sharing';
+import { raiseUndefined, vectorOf, vectorOfNonCanonical } from './compiled-faults';
 import { Activity, Flag, UNWIND, Vector, type Cpu } from './cpu';
 import type { CpuState } from './cpu-state';
 import { decode } from './decoder/decode';
-import { Segment, type Insn } from './decoder/insn';
+import type { Insn } from './decoder/insn';
 import { deliverEvent } from './exceptions';
 import { EventType, type CpuEvent, type TimerQueue } from './interfaces';
-import { R, RECORDS, SEGMENT_STRIDE } from './layout';
+import { R, RECORDS } from './layout';
 import type { MmuState } from './mmu';
 import type { Interpreter } from './stage/interpreter';
-import { mmxVector, sseVector } from './simd-state';
 import { MAX_BLOCK, Status } from './stage/record';
 import { SYSTEM_INSTRUCTIONS } from './system/instructions';
 
@@ -39,10 +41,7 @@ export type RunStop =
   /** stop() was called, or a breakpoint of a debugger was reached (CodeBreakpoints.hit). */
   | 'stopped';
 
-const TWO32 = 0x1_0000_0000;
 const LARGEST_BUDGET = 0x4000_0000;
-/** DR6.BS: a single-step trap. */
-const DR6_BS = 0x4000;
 
 /** The processor with everything it has cached. */
 export interface EngineState {
@@ -65,12 +64,9 @@ export class Engine implements Stateful<EngineState> {
   /** Hears of every exception before its delivery; true takes it over (an emulator injects it itself). */
   onFault: ((event: CpuEvent) => boolean) | undefined;
   private stopRequested = false;
-  private currentRecord = 0;
-  private materialized = false;
-  private savedRipLow = 0;
-  private savedRipHigh = 0;
   private readonly state: number;
   private readonly finder: CodeFinder;
+  private readonly position: CodePosition;
   slowSteps = 0;
 
   constructor(
@@ -86,11 +82,8 @@ export class Engine implements Stateful<EngineState> {
     this.finder = new CodeFinder(cpu, this.code, this.gates);
     cpu.mmu.mayWriteQuietly = (physical, bytes) => this.code.untouched(physical, bytes);
     cpu.mmu.dropCode = (host) => this.code.invalidate(cpu.memory.physical(host), PAGE_SIZE);
-    cpu.mmu.faultOfNonCanonical = () => this.vectorOfNonCanonical();
-    cpu.indexInBlock = () => (this.currentRecord !== 0 && !this.materialized ? this.code.indexInBlock(this.currentRecord) : 0);
-    cpu.materialize = () => this.materialize();
-    cpu.dematerialize = () => this.dematerialize();
-    cpu.currentRip = () => this.currentRip();
+    this.position = new CodePosition(cpu, this.code);
+    cpu.mmu.faultOfNonCanonical = () => vectorOfNonCanonical(cpu, this.code, this.finder, this.position.record);
     scheduler.onChange = () => void (cpu.attention = true);
   }
 
@@ -132,7 +125,8 @@ export class Engine implements Stateful<EngineState> {
     this.cpu.restoreState(cpu);
     this.cpu.mmu.restoreState(mmu);
     this.finder.restoreState(finder);
-    Object.assign(this, { stopRequested, slowSteps, currentRecord: 0, materialized: false });
+    Object.assign(this, { stopRequested, slowSteps });
+    this.position.leave();
   }
 
   // ---- the loop ----
@@ -148,7 +142,7 @@ export class Engine implements Stateful<EngineState> {
       let now = cpu.now();
       if (this.scheduler.next <= now) this.scheduler.run(now);
       cpu.attention = false;
-      if (this.boundary(now)) continue;
+      if (boundary(cpu, now)) continue;
       if (cpu.activity !== Activity.Active) {
         const stop = this.sleep(limit);
         if (stop !== undefined) return stop;
@@ -204,6 +198,7 @@ export class Engine implements Stateful<EngineState> {
       if (status !== Status.Budget && status !== Status.Attention) this.unwound(status);
       this.settle(wasGuest);
       if (status !== Status.Budget && status !== Status.Attention) return this.afterUnwind();
+      this.collectTraps(wasGuest, 0);
       return undefined;
     }
   }
@@ -215,17 +210,17 @@ export class Engine implements Stateful<EngineState> {
     cpu.budgetGiven = 0;
     cpu.i32[this.state + R.BUDGET / 4] = 0;
     if (!this.hosted || wasGuest) cpu.retiredBase += used;
-    this.currentRecord = 0;
-    this.materialized = false;
+    this.position.leave();
   }
 
   /** Compiled code stopped inside an instruction: makes the state that of its start, and turns its complaint into cpu.fault. */
   private unwound(status: Status): void {
     const cpu = this.cpu;
+    cpu.mmu.dataBreakpoints.take();
     const record = cpu.u32[this.state + R.EXIT_RECORD / 4];
     if (status !== Status.Unwound) {
-      this.currentRecord = record;
-      const vector = this.vectorOf(status, record);
+      this.position.enter(record);
+      const vector = vectorOf(cpu, this.code, status, record);
       cpu.fault = {
         vector,
         type: EventType.HardwareException,
@@ -234,16 +229,7 @@ export class Engine implements Stateful<EngineState> {
         length: 0,
       };
     }
-    this.materialize();
-  }
-
-  private vectorOf(status: Status, record: number): number {
-    if (status === Status.DivideError) return Vector.DE;
-    if (status === Status.SseUnavailable) return sseVector(this.cpu);
-    if (status === Status.MmxUnavailable) return mmxVector(this.cpu);
-    const segment = this.code.segmentOf(record);
-    const stack = status === Status.SegmentFault && (segment < 0 || segment === R.SEGMENTS + Segment.SS * SEGMENT_STRIDE);
-    return stack ? Vector.SS : Vector.GP;
+    this.position.materialize();
   }
 
   /** After an instruction (or a fetch) that did not complete: a slow step, the delivery of its fault, or nothing (VM exit). */
@@ -290,8 +276,9 @@ export class Engine implements Stateful<EngineState> {
     this.slowSteps++;
     const armed = codeBreakpointsArmed(cpu);
     const flagsBefore = cpu.get32(R.RFLAGS_SYSTEM);
-    if (armed && (flagsBefore & Flag.RF) === 0) {
-      const hit = codeBreakpoint(cpu, BigInt.asUintN(64, cpu.rip + cpu.get64(R.CODE_BASE)));
+    // In the shadow of MOV SS no debug exception is delivered, and a breakpoint is not remembered.
+    if (armed && (flagsBefore & Flag.RF) === 0 && !cpu.isRepeating() && !(cpu.inShadow() && cpu.shadowByMovSs)) {
+      const hit = codeBreakpoint(cpu, BigInt.asUintN(cpu.codeSize === 64 ? 64 : 32, cpu.rip + cpu.get64(R.CODE_BASE)));
       if (hit !== 0) {
         deliverEvent(cpu, { vector: Vector.DB, type: EventType.HardwareException, errorCode: undefined, payload: BigInt(hit), length: 0 });
         return undefined;
@@ -330,45 +317,17 @@ export class Engine implements Stateful<EngineState> {
     } else cpu.mmu.commitStore(false);
     this.settle(wasGuest);
     if (!done) return this.afterUnwind();
-    // RF lasts for one instruction, unless that instruction loaded it (IRET).
+    // RF lasts for one instruction (of a repeated one the first iteration, then isRepeating() says the same), unless that instruction loaded it (IRET).
     if ((flagsBefore & Flag.RF) !== 0 && insn.op !== 'IRET' && cpu.guestMode === wasGuest) cpu.set32(R.RFLAGS_SYSTEM, cpu.get32(R.RFLAGS_SYSTEM) & ~Flag.RF);
-    if ((flagsBefore & Flag.TF) !== 0 && cpu.guestMode === wasGuest && !BLOCKS_TRAP.has(insn.op)) cpu.pendingDebug |= DR6_BS;
+    this.collectTraps(wasGuest, (flagsBefore & Flag.TF) !== 0 && !BLOCKS_TRAP.has(insn.op) ? Dr6.BS : 0);
     return undefined;
   }
 
-  // ---- between instructions ----
-
-  /** Takes the pending event of highest priority; true when it changed where execution goes on. */
-  private boundary(now: number): boolean {
-    const cpu = this.cpu;
-    const interrupts = cpu.interrupts;
-    const pending = interrupts !== undefined && interrupts.pending();
-    const x = cpu.interception;
-    if (x !== undefined && x.guestMode && (x.attention || pending || cpu.nmiPending || x.deadline <= now)) {
-      if (x.boundary(pending, cpu.nmiPending)) return true;
-    }
-    if (cpu.activity === Activity.Shutdown || cpu.activity === Activity.WaitForSipi) return false;
-    if (cpu.pendingDebug !== 0 && !(cpu.inShadow() && cpu.shadowByMovSs)) {
-      const bits = cpu.pendingDebug;
-      cpu.pendingDebug = 0;
-      deliverEvent(cpu, { vector: Vector.DB, type: EventType.HardwareException, errorCode: undefined, payload: BigInt(bits), length: 0 });
-      return true;
-    }
-    if (x !== undefined && x.held === true) return false;
-    const shadow = cpu.inShadow();
-    if (cpu.nmiPending && !cpu.nmiBlocked && !shadow) {
-      cpu.nmiPending = false;
-      cpu.activity = Activity.Active;
-      deliverEvent(cpu, { vector: Vector.NMI, type: EventType.Nmi, errorCode: undefined, payload: 0n, length: 0 });
-      return true;
-    }
-    if (pending && !shadow && (x !== undefined && x.guestMode ? !x.interruptsBlocked() : cpu.interruptsEnabled)) {
-      cpu.activity = Activity.Active;
-      const vector = interrupts!.acknowledge();
-      deliverEvent(cpu, { vector, type: EventType.ExternalInterrupt, errorCode: undefined, payload: 0n, length: 0 });
-      return true;
-    }
-    return false;
+  /** An instruction completed: the data breakpoints that it met, and `others`, are pending now. VM entries and exits carry none along. */
+  private collectTraps(wasGuest: boolean, others: number): void {
+    const { cpu } = this;
+    const bits = cpu.mmu.dataBreakpoints.take() | others;
+    if (cpu.guestMode === wasGuest) cpu.pendingDebug |= bits;
   }
 
   /** Halted: jumps to the next event, or says that there is none. */
@@ -385,10 +344,8 @@ export class Engine implements Stateful<EngineState> {
 
   // ---- called by compiled code ----
 
-  /** Called by compiled code. */
   slowAccess(record: number, low: number, high: number, flags: number): number {
-    this.currentRecord = record;
-    this.materialized = false;
+    this.position.enter(record);
     try {
       const { mmu } = this.cpu;
       const host = mmu.slow(low, high, flags);
@@ -398,7 +355,7 @@ export class Engine implements Stateful<EngineState> {
         mmu.slowStepWanted = true;
         return 0;
       }
-      this.currentRecord = 0;
+      this.position.leave();
       return host;
     } catch (e) {
       if (e !== UNWIND) throw e;
@@ -406,18 +363,16 @@ export class Engine implements Stateful<EngineState> {
     }
   }
 
-  /** Called by compiled code. */
   system(record: number): number {
     const cpu = this.cpu;
     const insn = this.code.insnOf(record);
     const instruction = SYSTEM_INSTRUCTIONS[insn.op];
     cpu.insn = insn;
-    this.currentRecord = record;
-    this.materialized = false;
+    this.position.enter(record);
     const ends = instruction === undefined || instruction.endsBlock;
-    if (ends) this.setRip(this.code.startOffset(record) + insn.length);
+    if (ends) this.position.setRip(this.code.startOffset(record) + insn.length);
     try {
-      if (instruction === undefined) this.unimplemented(insn);
+      if (instruction === undefined) raiseUndefined(cpu, insn);
       instruction!.execute(cpu, insn);
     } catch (e) {
       if (e !== UNWIND) throw e;
@@ -429,93 +384,14 @@ export class Engine implements Stateful<EngineState> {
       cpu.u32[this.state + R.EXIT_RECORD / 4] = record;
       return Status.Unwound;
     }
-    if ((ends && cpu.attention) || this.stopRequested) {
-      if (!ends) this.setRip(this.code.startOffset(record) + insn.length);
+    if ((ends && cpu.attention) || this.stopRequested || cpu.mmu.dataBreakpoints.hits !== 0) {
+      if (!ends) this.position.setRip(this.code.startOffset(record) + insn.length);
       cpu.i32[this.state + R.BUDGET / 4] -= this.code.indexInBlock(record) + 1;
-      this.currentRecord = 0;
+      this.position.leave();
       return Status.Attention;
     }
-    this.currentRecord = 0;
+    this.position.leave();
     return Status.Continue;
-  }
-
-  private unimplemented(insn: Insn): never {
-    if (insn.op === 'TOO_LONG') this.cpu.gp();
-    if (insn.op !== 'UD') this.cpu.observer.unimplemented?.(this.cpu, insn);
-    return this.cpu.ud();
-  }
-
-  /** Called by compiled code. */
-  divide(divisor: bigint, signed: boolean): number {
-    const cpu = this.cpu;
-    const d = signed ? BigInt.asIntN(64, divisor) : BigInt.asUintN(64, divisor);
-    if (d === 0n) return 1;
-    const both = (cpu.gpr(2) << 64n) | cpu.gpr(0);
-    const n = signed ? BigInt.asIntN(128, both) : both;
-    const q = n / d;
-    if (signed ? BigInt.asIntN(64, q) !== q : BigInt.asUintN(64, q) !== q) return 1;
-    cpu.setGpr(0, BigInt.asUintN(64, q));
-    cpu.setGpr(2, BigInt.asUintN(64, n % d));
-    return 0;
-  }
-
-  // ---- where we are ----
-
-  /** R.RIP = page base + offset - code base. */
-  private setRip(offset: number): void {
-    const u32 = this.cpu.u32;
-    const s = this.state;
-    const low = u32[s + R.PAGE_BASE / 4] + offset;
-    if (this.cpu.codeSize === 64) {
-      u32[s + R.RIP / 4] = low;
-      u32[s + R.RIP / 4 + 1] = low >= TWO32 ? u32[s + R.PAGE_BASE / 4 + 1] + 1 : u32[s + R.PAGE_BASE / 4 + 1];
-    } else {
-      u32[s + R.RIP / 4] = low - u32[s + R.CODE_BASE / 4];
-      u32[s + R.RIP / 4 + 1] = 0;
-    }
-  }
-
-  private materialize(): void {
-    const record = this.currentRecord !== 0 ? this.currentRecord : 0;
-    if (this.materialized || record === 0) return;
-    this.materialized = true;
-    const cpu = this.cpu;
-    const s = this.state;
-    this.savedRipLow = cpu.u32[s + R.RIP / 4];
-    this.savedRipHigh = cpu.u32[s + R.RIP / 4 + 1];
-    cpu.i32[s + R.BUDGET / 4] -= this.code.indexInBlock(record);
-    this.setRip(this.code.startOffset(record));
-  }
-
-  private dematerialize(): void {
-    if (!this.materialized || this.currentRecord === 0) return;
-    this.materialized = false;
-    const cpu = this.cpu;
-    const s = this.state;
-    cpu.u32[s + R.RIP / 4] = this.savedRipLow;
-    cpu.u32[s + R.RIP / 4 + 1] = this.savedRipHigh;
-    cpu.i32[s + R.BUDGET / 4] += this.code.indexInBlock(this.currentRecord);
-  }
-
-  private currentRip(): bigint {
-    const cpu = this.cpu;
-    if (this.currentRecord === 0 || this.materialized) return cpu.rip;
-    const linear = cpu.get64(R.PAGE_BASE) + BigInt(this.code.startOffset(this.currentRecord)) - cpu.get64(R.CODE_BASE);
-    return BigInt.asUintN(cpu.codeSize === 64 ? 64 : 32, linear);
-  }
-
-  /** #SS(0) for accesses through rSP or rBP without an override, #GP(0) otherwise. */
-  private vectorOfNonCanonical(): number {
-    const cpu = this.cpu;
-    const record = this.currentRecord;
-    if (record === 0) return Vector.GP;
-    const host = this.finder.fetchHost(cpu.u32[this.state + R.PAGE_BASE / 4] | 0, cpu.u32[this.state + R.PAGE_BASE / 4 + 1] | 0);
-    const start = this.code.startOffset(record);
-    const insn = decode(cpu.u8, host + start, host + 4096, cpu.codeSize);
-    if (insn === undefined) return Vector.GP;
-    const stackOp =
-      insn.op === 'PUSH' || insn.op === 'POP' || insn.op === 'CALL' || insn.op === 'RET' || insn.op === 'LEAVE' || (insn.op === 'CALLI' && !insn.hasMemory);
-    return stackOp || insn.segment === Segment.SS ? Vector.SS : Vector.GP;
   }
 }
 

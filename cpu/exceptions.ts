@@ -2,7 +2,7 @@
 import { Activity, Flag, UNWIND, Vector, type Cpu } from './cpu';
 import { recordDebugException } from './debug';
 import { Segment } from './decoder/insn';
-import { EventType, type CpuEvent } from './interfaces';
+import { EventType, REGISTERS_HOLD_IT, type CpuEvent } from './interfaces';
 import { R } from './layout';
 import { Access } from './mmu';
 import {
@@ -58,6 +58,8 @@ export function deliverEvent(cpu: Cpu, event: CpuEvent): void {
     cpu.delivering = current;
     try {
       deliver(cpu, current);
+      delivered(cpu);
+      cpu.pendingDebug |= cpu.mmu.dataBreakpoints.take();
       cpu.observer.deliver?.(cpu, current);
       return;
     } catch (e) {
@@ -67,6 +69,7 @@ export function deliverEvent(cpu: Cpu, event: CpuEvent): void {
     }
     const second = cpu.fault;
     cpu.fault = undefined;
+    cpu.mmu.dataBreakpoints.take();
     // A VM exit took over.
     if (second === undefined) return;
     if (x !== undefined && x.guestMode && x.interceptsBeforeDoubleFault === true && x.exception(second, current)) return;
@@ -76,6 +79,20 @@ export function deliverEvent(cpu: Cpu, event: CpuEvent): void {
   }
 }
 
+/** Virtual time of a delivery after which nothing retires before the next one, in ticks. */
+const BARREN_DELIVERY = 100;
+
+/**
+ * An event has been delivered. Blocking by STI and MOV SS ends with it. Deliveries take no virtual time, as instructions do; but a handler
+ * whose first instruction faults must not stop the clock for ever.
+ */
+export function delivered(cpu: Cpu): void {
+  cpu.shadowAt = cpu.repeatingAt = -1;
+  const retired = cpu.retired();
+  if (cpu.deliveredAt === retired) cpu.skew += BARREN_DELIVERY;
+  else cpu.deliveredAt = retired;
+}
+
 function shutdown(cpu: Cpu): void {
   const x = cpu.interception;
   if (x !== undefined && x.guestMode && x.tripleFault()) return;
@@ -83,11 +100,11 @@ function shutdown(cpu: Cpu): void {
 }
 
 function deliver(cpu: Cpu, event: CpuEvent): void {
-  if (event.type === EventType.HardwareException) {
+  if (event.type === EventType.HardwareException && event.payload !== REGISTERS_HOLD_IT) {
     if (event.vector === Vector.PF) cpu.set64(R.CR2, event.payload);
     if (event.vector === Vector.DB) recordDebugException(cpu, Number(event.payload));
   }
-  const returnRip = isSoftware(event) ? BigInt.asUintN(64, cpu.rip + BigInt(event.length)) : cpu.rip;
+  const returnRip = isSoftware(event) ? BigInt.asUintN(cpu.codeSize === 64 ? 64 : 32, cpu.rip + BigInt(event.length)) : cpu.rip;
   if (!cpu.protectedMode) deliverReal(cpu, event, returnRip);
   else deliverProtected(cpu, event, returnRip);
   if (event.type === EventType.Nmi) cpu.nmiBlocked = true;
@@ -149,7 +166,7 @@ function deliverProtected(cpu: Cpu, event: CpuEvent, returnRip: bigint): void {
   if (cpu.longMode && (code.access & (AccessBit.L | AccessBit.DB)) !== AccessBit.L) cpu.gp(error);
   const newCpl = (code.access & AccessBit.CONFORMING) !== 0 ? cpl : dplOf(code.access);
   const flags = cpu.rflags();
-  const frame = { event, returnRip, flags: pushedFlags(event, flags), newCpl, external };
+  const frame = { event, returnRip, flags: pushedFlags(cpu, event, flags), newCpl, external };
   if (cpu.longMode) pushFrame64(cpu, gate, code, frame);
   else pushFrame32(cpu, gate, code, frame);
   cpu.rip = gate.offset;
@@ -157,10 +174,13 @@ function deliverProtected(cpu: Cpu, event: CpuEvent, returnRip: bigint): void {
   cpu.setRflags(flags & ~(Flag.TF | Flag.NT | Flag.RF | Flag.VM | (isTrapGate ? 0 : Flag.IF)));
 }
 
-/** RF is 1 in the image of fault-class exceptions, so that an instruction breakpoint does not hit again. SDM "Resume Flag". */
-function pushedFlags(event: CpuEvent, flags: number): number {
+/**
+ * RF is 1 in the image of fault-class exceptions, and of interrupts and traps between the iterations of a repeated string instruction, so
+ * that an instruction breakpoint does not hit again. SDM "Instruction-Breakpoint Exception Condition".
+ */
+function pushedFlags(cpu: Cpu, event: CpuEvent, flags: number): number {
   const fault = event.type === EventType.HardwareException && event.vector !== Vector.DB && event.vector !== Vector.DF && event.vector !== Vector.MC;
-  return fault ? flags | Flag.RF : flags;
+  return fault || (!isSoftware(event) && cpu.isRepeating()) ? flags | Flag.RF : flags;
 }
 
 interface Frame {

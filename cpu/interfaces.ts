@@ -94,12 +94,15 @@ export enum EventType {
   OtherEvent = 7,
 }
 
+/** Payload of an event that a hypervisor injects: delivery changes neither CR2 nor DR6 and DR7. */
+export const REGISTERS_HOLD_IT = -1n;
+
 /** An interrupt or exception on its way through the IDT. */
 export interface CpuEvent {
   readonly vector: number;
   readonly type: EventType;
   readonly errorCode: number | undefined;
-  /** New CR2 of a page fault (set at delivery, or the exit qualification). DR6 bits for #DB. */
+  /** New CR2 of a page fault (set at delivery, or the exit qualification). DR6 bits for #DB. REGISTERS_HOLD_IT: they are set already. */
   readonly payload: bigint;
   /** Instruction length of software events, otherwise 0. */
   readonly length: number;

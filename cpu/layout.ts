@@ -42,6 +42,8 @@ export const R = {
   CODE_BASE: 0x0f8,
   /** What an SSE instruction does first: 0 nothing, 1 raises #UD (CR0.EM, no CR4.OSFXSR), 2 raises #NM (CR0.TS). Derived: updateSimdState(). */
   SSE_STATE: 0x1240,
+  /** All ones in 64-bit mode, otherwise 32 of them: what the instruction pointer is cut to. Derived: modeChanged(). */
+  IP_MASK: 0x1248,
 
   // control registers
   CR0: 0x100,

@@ -78,6 +78,7 @@ export class Lowering {
       i32[(record + Rec.DISPLACEMENT) >>> 2] = displacement;
     }
     this.immediate(record, insn, op, form, next);
+    if (form.includes('j')) u8[record + Rec.IP16] = legacy && insn.operandSize === 16 ? 1 : 0;
     i32[(record + Rec.LINK) >>> 2] = 0;
     return (record - at) / RECORD_SIZE + 1;
   }

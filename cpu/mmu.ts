@@ -6,6 +6,7 @@
  */
 import { PAGE_SIZE } from '../memory/physical-memory';
 import type { Stateful } from '../memory/stateful';
+import { dataBreakpointPages } from './debug';
 import { R, T, TLB, TLB_ENTRY } from './layout';
 import { Access } from './page-walker';
 import { SlowPath } from './slow-path';
@@ -15,7 +16,6 @@ import { TLB_MASK } from './translation-cache';
 /** Cached translations are state: a guest sees them by the accessed and dirty flags that a walk would set, and by what it did not flush. */
 export interface MmuState {
   readonly asid: number;
-  readonly uncached: boolean;
   readonly walks: number;
   readonly contexts: readonly (readonly [key: number, user: number, supervisor: number])[];
   readonly nestedRoots: readonly (readonly [root: number, number: number])[];
@@ -29,9 +29,9 @@ export interface MmuState {
 export { Access } from './page-walker';
 
 export class Mmu extends SlowPath implements Stateful<MmuState> {
-  /** Host address for an access that lies in one page of RAM, or 0 for a device (then this.devicePhysical). */
+  /** Host address for an access of `bytes` that lies in one page of RAM, or 0 for a device (then this.devicePhysical). */
   private devicePhysical = 0;
-  hostOf(low: number, high: number, access: number): number {
+  hostOf(low: number, high: number, access: number, bytes: number): number {
     const cpu = this.cpu;
     const context = (access & Access.Supervisor) !== 0 && cpu.get32(R.CPL) === 3 ? this.supervisorContext() : cpu.get32(R.CONTEXT);
     const write = (access & Access.Write) !== 0;
@@ -44,12 +44,14 @@ export class Mmu extends SlowPath implements Stateful<MmuState> {
     if (!this.canonicalHigh(high)) cpu.gp();
     const physical = this.translate(low, high, access);
     const host = this.memory.host(physical);
+    if (this.dataBreakpoints.armed) this.dataBreakpoints.access(low, high, bytes, write);
     if (host === 0) {
       this.devicePhysical = physical;
       return 0;
     }
     if (write) this.memory.aboutToWrite(physical, host, Math.min(16, PAGE_SIZE - (host & 0xfff)));
-    else if ((access & (Access.Fetch | Access.Supervisor)) === 0 && !this.uncached && !this.readWatched(host)) this.fill(low, high, host);
+    else if ((access & (Access.Fetch | Access.Supervisor)) === 0 && !this.readWatched(host) && !this.dataBreakpoints.covers(low, high))
+      this.fill(low, high, host);
     return host;
   }
 
@@ -63,7 +65,7 @@ export class Mmu extends SlowPath implements Stateful<MmuState> {
       for (let i = bytes - 1; i >= 0; i--) value = (value << 8n) | this.read(this.step(linear, i), 1, access);
       return value;
     }
-    const host = this.hostOf(low, high, access);
+    const host = this.hostOf(low, high, access, bytes);
     if (host === 0) {
       const p = this.devicePhysical;
       return bytes === 8 ? this.memory.read64(p) : BigInt(bytes === 4 ? this.memory.read32(p) : bytes === 2 ? this.memory.read16(p) : this.memory.read8(p));
@@ -83,7 +85,7 @@ export class Mmu extends SlowPath implements Stateful<MmuState> {
       for (let i = 0; i < bytes; i++) this.write(this.step(linear, i), 1, (value >> BigInt(8 * i)) & 0xffn, access);
       return;
     }
-    const host = this.hostOf(low, high, access);
+    const host = this.hostOf(low, high, access, bytes);
     if (host === 0) {
       const p = this.devicePhysical;
       if (bytes === 8) this.memory.write64(p, value);
@@ -125,9 +127,9 @@ export class Mmu extends SlowPath implements Stateful<MmuState> {
   dropCode: (host: number) => void = () => {};
 
   saveState(): MmuState {
-    const { asid, uncached, walks, nextContext } = this;
+    const { asid, walks, nextContext } = this;
     return {
-      ...{ asid, uncached, walks, nextContext },
+      ...{ asid, walks, nextContext },
       contexts: [...this.contexts].map(([key, { user, supervisor }]) => [key, user, supervisor] as const),
       nestedRoots: [...this.nestedRoots],
       acFills: [...this.acFills],
@@ -139,13 +141,14 @@ export class Mmu extends SlowPath implements Stateful<MmuState> {
 
   /** The vCPU block and RAM have been restored. */
   restoreState(state: MmuState): void {
-    const { asid, uncached, walks, nextContext } = state;
-    Object.assign(this, { asid, uncached, walks, nextContext, slowStep: false, slowStepWanted: false });
+    const { asid, walks, nextContext } = state;
+    Object.assign(this, { asid, walks, nextContext, slowStep: false, slowStepWanted: false });
     this.contexts = new Map(state.contexts.map(([key, user, supervisor]) => [key, { user, supervisor }]));
     this.nestedRoots = new Map(state.nestedRoots);
     this.acFills = [...state.acFills];
     replace(this.codePages, state.codePages);
     replace(this.largeRegions, state.largeRegions);
+    this.watchBreakpoints(dataBreakpointPages(this.cpu));
     restoreTlb(this.cpu, state.tlb, this.liveContexts(), this.dropCode);
   }
 

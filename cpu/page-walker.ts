@@ -95,9 +95,11 @@ export abstract class PageWalker extends TranslationCache {
       const gpa = this.page + (low & 0xfff);
       const physical = nested.translate(gpa, kind | information, linear);
       this.nestedPermissions = nested.permissions;
+      cpu.observer.pageWalk?.(cpu, low, high, access, physical);
       return physical;
     }
     this.nestedPermissions = 7;
+    cpu.observer.pageWalk?.(cpu, low, high, access, this.page + (low & 0xfff));
     return this.page + (low & 0xfff);
   }
 

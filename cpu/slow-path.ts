@@ -1,5 +1,6 @@
 /** Behind the software TLB: what happens when compiled code does not find a translation, and single steps that may touch anything. */
 import { FrameFlag, PAGE_SIZE, RAM_BASE } from '../memory/physical-memory';
+import { DataBreakpoints } from './data-breakpoints';
 import { NestedAccess } from './interfaces';
 import { R, T, TLB, TLB_ENTRY, TLB_VICTIM } from './layout';
 import { Access, PageWalker } from './page-walker';
@@ -14,8 +15,7 @@ export abstract class SlowPath extends PageWalker {
   slowStep = false;
   /** The slow path asks for the instruction to be repeated as a slow step. */
   slowStepWanted = false;
-  /** Watches or data breakpoints want to see every access: the TLB stays empty. */
-  uncached = false;
+  readonly dataBreakpoints = new DataBreakpoints(this.cpu);
 
   // A bounced store of the current slow step, committed by commitStore().
   private storeBytes = 0;
@@ -31,6 +31,8 @@ export abstract class SlowPath extends PageWalker {
     const write = (flags & SlowFlag.Write) !== 0;
     const cpu = this.cpu;
     if (!this.canonicalHigh(high)) cpu.raise(this.faultOfNonCanonical(), 0);
+    // The trap comes after the instruction, which is the end of a single step.
+    if (this.dataBreakpoints.armed && this.dataBreakpoints.access(low, high, bytes, write) && !this.slowStep) return this.wantSlowStep();
     if ((low & 0xfff) + bytes > PAGE_SIZE) return this.crossing(low, high, bytes, flags);
     const physical = this.translateOrExit(low, high, write ? Access.Write : Access.Read);
     if (physical < 0) return 0;
@@ -54,8 +56,14 @@ export abstract class SlowPath extends PageWalker {
       }
       return host;
     }
-    if (!this.uncached) this.fill(low, high, host);
+    if (!this.dataBreakpoints.covers(low, high)) this.fill(low, high, host);
     return host;
+  }
+
+  /** Data breakpoints lie in these pages, and in no others. */
+  watchBreakpoints(pages: readonly (readonly [low: number, high: number])[]): void {
+    this.dataBreakpoints.watch(pages);
+    for (const [low] of pages) this.forgetSlot(low);
   }
 
   protected readWatched(host: number): boolean {
@@ -173,5 +181,6 @@ export abstract class SlowPath extends PageWalker {
     u32[e + T.FRAME / 4] = frame;
     if (!user && this.userPage && (cpu.cr4 & Cr4.SMAP) !== 0) this.acFills.push(entryHost);
     if (this.large) this.largeRegions.add((high & 0xffff) * 2048 + (low >>> 21));
+    cpu.observer.tlbFill?.(cpu, low, high, host);
   }
 }

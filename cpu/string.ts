@@ -30,8 +30,14 @@ function repeated(cpu: Cpu, insn: Insn, done: number, finished: boolean): void {
   advance(cpu, RCX, -done, insn.addressSize);
   if (done > 1) cpu.i32[(cpu.base + R.BUDGET) >>> 2] -= done - 1;
   if (finished || countOf(cpu, insn) === 0) return;
-  cpu.rip = cpu.currentRip();
+  repeatAgain(cpu);
   cpu.attention = true;
+}
+
+/** An iteration is done and another one follows, but first the step loop looks around. */
+export function repeatAgain(cpu: Cpu): void {
+  cpu.rip = cpu.currentRip();
+  cpu.repeatingAt = cpu.retired() + 1;
 }
 
 function countOf(cpu: Cpu, insn: Insn): number {
@@ -55,8 +61,10 @@ class Pointer {
   room = 0;
   /** Host address after map(), 0 for a device. */
   host = 0;
+  private bytes = 0;
 
   locate(cpu: Cpu, segment: number, register: number, insn: Insn, bytes: number, write: boolean, backwards: boolean): void {
+    this.bytes = bytes;
     const u32 = cpu.u32;
     const w = (cpu.base + R.GPR + register * 8) >>> 2;
     let low = u32[w] | 0;
@@ -71,7 +79,7 @@ class Pointer {
       this.low = low;
       this.high = high;
       this.room = roomInPage(low, bytes, backwards);
-      if (insn.addressSize !== 64) this.room = Math.min(this.room, 1);
+      if (insn.addressSize !== 64 || cpu.mmu.dataBreakpoints.covers(low, high)) this.room = Math.min(this.room, 1);
       return;
     }
     // Outside 64-bit mode one element is checked at a time unless the whole page is inside the segment.
@@ -85,10 +93,11 @@ class Pointer {
     const inSegment = backwards ? Math.floor((offset - lowLimit) / bytes) + 1 : Math.floor((highLimit - offset + 1) / bytes);
     const beforeWrap = insn.addressSize === 16 ? (backwards ? Math.floor(offset / bytes) + 1 : Math.floor((0x1_0000 - offset) / bytes)) : room;
     this.room = Math.min(room, inSegment, Math.max(1, beforeWrap));
+    if (cpu.mmu.dataBreakpoints.covers(this.low, 0)) this.room = Math.min(this.room, 1);
   }
 
   map(cpu: Cpu, access: number): void {
-    this.host = cpu.mmu.hostOf(this.low, this.high, access);
+    this.host = cpu.mmu.hostOf(this.low, this.high, access, this.bytes);
   }
   linear(): bigint {
     return (BigInt(this.high >>> 0) << 32n) | BigInt(this.low >>> 0);
@@ -135,7 +144,8 @@ function movs(cpu: Cpu, insn: Insn): void {
       advance(cpu, RSI, step * n, insn.addressSize);
       advance(cpu, RDI, step * n, insn.addressSize);
       done += n;
-      left -= n;
+      // A data breakpoint traps after the iteration that met it.
+      left = cpu.mmu.dataBreakpoints.hits !== 0 ? 0 : left - n;
     }
   } finally {
     if (left > 0 && done > 0 && insn.rep !== 0) interrupted(cpu, insn, done);
@@ -189,7 +199,8 @@ function stos(cpu: Cpu, insn: Insn): void {
       }
       advance(cpu, RDI, step * n, insn.addressSize);
       done += n;
-      left -= n;
+      // A data breakpoint traps after the iteration that met it.
+      left = cpu.mmu.dataBreakpoints.hits !== 0 ? 0 : left - n;
     }
   } finally {
     if (left > 0 && done > 0 && insn.rep !== 0) interrupted(cpu, insn, done);

@@ -125,7 +125,11 @@ export abstract class TranslationCache {
     const page = Number(BigInt.asUintN(48, linear) >> 12n);
     if (this.largeRegions.has(Math.floor(page / 512))) return this.flushAll();
     if (this.codePages.has(page)) this.clearJumpCache();
-    const low = Number(BigInt.asUintN(32, linear)) & ~0xfff;
+    this.forgetSlot(Number(BigInt.asUintN(32, linear)));
+  }
+
+  /** Empties the entries in which the page of a linear address stands, if it is cached, in whatever context. */
+  protected forgetSlot(low: number): void {
     const index = this.cpu.base + TLB + ((low >>> 12) & TLB_MASK) * TLB_ENTRY;
     this.poison(index);
     this.poison(index + (TLB_VICTIM - TLB));
@@ -144,12 +148,8 @@ export abstract class TranslationCache {
     this.acFills.length = 0;
   }
 
-  /** A frame now holds decoded code: writes to it must take the slow path from here on. */
-  frameBecameCode(host: number): void {
-    const frame = (host - RAM_BASE) >>> 12;
-    const flags = this.memory.frameFlags;
-    if ((flags[frame] & FrameFlag.MappedWritable) === 0) return;
-    flags[frame] &= ~FrameFlag.MappedWritable;
+  /** Writes to a frame must take the slow path from here on: it holds decoded code. */
+  protectFrame(frame: number): void {
     const u32 = this.memory.u32;
     const first = (this.cpu.base + TLB) >>> 2;
     for (let e = first; e < first + ((2 * TLB_ENTRY) << TLB_BITS) / 4; e += TLB_ENTRY / 4) {

@@ -2,7 +2,8 @@
 import { NestedAccess, type NestedTranslation } from '../cpu/interfaces';
 import type { PhysicalMemory } from '../memory/physical-memory';
 import type { Stateful } from '../memory/stateful';
-import { EptEntry, EptQualification, Eptp, type EptCapabilities } from './format';
+import { EptQualification, Eptp, type EptCapabilities } from './format';
+import { MappingCache, cacheable, type CachedMapping } from './mapping-cache';
 import { EptWalkOutcome, EptWalker } from './walk';
 
 /** Why an access to a guest-physical address could not be made. */
@@ -12,8 +13,8 @@ export type EptFault =
   | { readonly kind: 'misconfiguration'; readonly gpa: number; readonly linear: bigint; readonly entryAddress: number };
 
 const TWO32 = 0x1_0000_0000;
-const CACHE_BITS = 11;
-const CACHE_MASK = (1 << CACHE_BITS) - 1;
+/** Mappings of EPT are tagged with its root alone. */
+const NO_ASID = 0;
 /** Guest-physical addresses that a page walk of length 4 translates: bits 47:0. */
 const TRANSLATED = 2 ** 48;
 
@@ -22,7 +23,7 @@ export interface EptState {
   readonly root: number;
   readonly accessedDirty: boolean;
   /** Cached guest-physical mappings: they are as visible to software as those of a TLB. */
-  readonly cached: readonly (readonly [page: number, root: number, frame: number, permissions: number])[];
+  readonly cached: readonly CachedMapping[];
 }
 
 export class Ept implements NestedTranslation, Stateful<EptState> {
@@ -32,12 +33,7 @@ export class Ept implements NestedTranslation, Stateful<EptState> {
   permissions = 0;
   private accessedDirty = false;
   private readonly walker: EptWalker;
-
-  // Guest-physical mappings: direct-mapped by page number. A page of -1 never matches.
-  private readonly cachedPage = new Float64Array(1 << CACHE_BITS).fill(-1);
-  private readonly cachedRoot = new Float64Array(1 << CACHE_BITS);
-  private readonly cachedFrame = new Float64Array(1 << CACHE_BITS);
-  private readonly cachedPermissions = new Uint8Array(1 << CACHE_BITS);
+  private readonly cache = new MappingCache();
 
   /** @param refuse performs the VM exit. */
   constructor(
@@ -62,11 +58,8 @@ export class Ept implements NestedTranslation, Stateful<EptState> {
 
   /** Drops guest-physical mappings: those of one root, or all. Combined mappings are the MMU's. */
   flush(root?: number): void {
-    if (root === undefined) {
-      this.cachedPage.fill(-1);
-      return;
-    }
-    for (let i = 0; i <= CACHE_MASK; i++) if (this.cachedRoot[i] === root) this.cachedPage[i] = -1;
+    if (root === undefined) this.cache.clear();
+    else this.cache.dropRoot(root);
   }
 
   translate(gpa: number, access: number, linear: bigint): number {
@@ -76,12 +69,12 @@ export class Ept implements NestedTranslation, Stateful<EptState> {
     if (table && (this.accessedDirty || (wanted & NestedAccess.Write) !== 0)) wanted = NestedAccess.Read | NestedAccess.Write;
 
     const page = Math.floor(gpa / 4096);
-    const slot = page & CACHE_MASK;
-    if (this.cachedPage[slot] === page && this.cachedRoot[slot] === this.root && (this.cachedPermissions[slot] & wanted) === wanted) {
-      this.permissions = this.cachedPermissions[slot];
-      return this.cachedFrame[slot] + (gpa - page * 4096);
+    const slot = this.cache.find(page, this.root, NO_ASID, wanted);
+    if (slot >= 0) {
+      this.permissions = this.cache.permissions(slot);
+      return this.cache.frame(slot) + (gpa - page * 4096);
     }
-    return this.walk(gpa, page, slot, wanted, access, linear);
+    return this.walk(gpa, page, wanted, access, linear);
   }
 
   /** Where EPT maps a guest-physical address, for debuggers: no exit, no accessed flags, no cache. undefined: it does not. */
@@ -91,7 +84,7 @@ export class Ept implements NestedTranslation, Stateful<EptState> {
     return { physical: walker.frame + (gpa % 4096), permissions: walker.permissions };
   }
 
-  private walk(gpa: number, page: number, slot: number, wanted: number, access: number, linear: bigint): number {
+  private walk(gpa: number, page: number, wanted: number, access: number, linear: bigint): number {
     const walker = this.walker;
     const outcome = gpa < TRANSLATED ? walker.walk(this.root, gpa) : EptWalkOutcome.NotPresent;
     if (outcome === EptWalkOutcome.Misconfigured) return this.refused({ kind: 'misconfiguration', gpa, linear, entryAddress: walker.entryAddress });
@@ -99,45 +92,25 @@ export class Ept implements NestedTranslation, Stateful<EptState> {
     const allowed = outcome === EptWalkOutcome.Mapped ? walker.permissions : 0;
     if ((allowed & wanted) !== wanted) {
       // An EPT violation invalidates what is cached for the address that caused it.
-      this.cachedPage[slot] = -1;
+      this.cache.drop(page);
       return this.refused({ kind: 'violation', gpa, linear, qualification: this.qualification(wanted, allowed, access) });
     }
-    const write = (wanted & NestedAccess.Write) !== 0;
-    let permissions = allowed;
-    if (this.accessedDirty) {
-      walker.markUsed(write);
-      // A later write to a clean page must come here again, to set its dirty flag.
-      if (!walker.dirty) permissions &= ~EptEntry.WRITE;
-    }
-    this.cachedPage[slot] = page;
-    this.cachedRoot[slot] = this.root;
-    this.cachedFrame[slot] = walker.frame;
-    this.cachedPermissions[slot] = permissions;
-    this.permissions = permissions;
+    if (this.accessedDirty) walker.markUsed((wanted & NestedAccess.Write) !== 0);
+    this.permissions = cacheable(allowed, !this.accessedDirty || walker.dirty);
+    this.cache.add(page, this.root, NO_ASID, walker.frame, this.permissions);
     return walker.frame + (gpa - page * 4096);
   }
 
   saveState(): EptState {
     const { active, root, accessedDirty } = this;
-    const cached: EptState['cached'][number][] = [];
-    this.cachedPage.forEach((page, i) => {
-      if (page >= 0) cached.push([page, this.cachedRoot[i], this.cachedFrame[i], this.cachedPermissions[i]]);
-    });
-    return { active, root, accessedDirty, cached };
+    return { active, root, accessedDirty, cached: this.cache.saveState() };
   }
 
   restoreState({ active, root, accessedDirty, cached }: EptState): void {
     this.active = active;
     this.root = root;
     this.accessedDirty = accessedDirty;
-    this.flush();
-    for (const [page, pageRoot, frame, permissions] of cached) {
-      const slot = page & CACHE_MASK;
-      this.cachedPage[slot] = page;
-      this.cachedRoot[slot] = pageRoot;
-      this.cachedFrame[slot] = frame;
-      this.cachedPermissions[slot] = permissions;
-    }
+    this.cache.restoreState(cached);
   }
 
   private refused(fault: EptFault): -1 {

@@ -2,6 +2,7 @@
 import { NestedAccess, type NestedTranslation } from '../cpu/interfaces';
 import type { PhysicalMemory } from '../memory/physical-memory';
 import type { Stateful } from '../memory/stateful';
+import { MappingCache, cacheable, type CachedMapping } from './mapping-cache';
 import { NptError, NptErrorHigh, type NestedPagingMode } from './npt-format';
 import { NptWalkOutcome, NptWalker } from './npt-walk';
 
@@ -18,8 +19,6 @@ export interface NptCapabilities {
   readonly pages1G: boolean;
 }
 
-const CACHE_BITS = 11;
-const CACHE_MASK = (1 << CACHE_BITS) - 1;
 const RWX = NestedAccess.Read | NestedAccess.Write | NestedAccess.Fetch;
 const LONG_MODE: NestedPagingMode = { levels: 4, nxe: true, pse: true };
 /** nCR3 leaves bits 4:0 of `root` to the mode: a table of PAE is aligned to 32 bytes, the others to 4 KBytes. */
@@ -31,7 +30,7 @@ export interface NptState {
   readonly mode: NestedPagingMode;
   readonly asid: number;
   /** Cached guest-physical mappings: they are as visible to software as those of a TLB. */
-  readonly cached: readonly (readonly [page: number, root: number, asid: number, frame: number, permissions: number])[];
+  readonly cached: readonly CachedMapping[];
 }
 
 export class Npt implements NestedTranslation, Stateful<NptState> {
@@ -47,13 +46,7 @@ export class Npt implements NestedTranslation, Stateful<NptState> {
   private asid = 0;
   private translated = 2 ** 48;
   private readonly walker: NptWalker;
-
-  // Guest-physical mappings: direct-mapped by page number. A page of -1 never matches.
-  private readonly cachedPage = new Float64Array(1 << CACHE_BITS).fill(-1);
-  private readonly cachedRoot = new Float64Array(1 << CACHE_BITS);
-  private readonly cachedAsid = new Uint32Array(1 << CACHE_BITS);
-  private readonly cachedFrame = new Float64Array(1 << CACHE_BITS);
-  private readonly cachedPermissions = new Uint8Array(1 << CACHE_BITS);
+  private readonly cache = new MappingCache();
 
   /** @param refuse performs the #VMEXIT. */
   constructor(
@@ -87,35 +80,25 @@ export class Npt implements NestedTranslation, Stateful<NptState> {
 
   /** Drops guest-physical mappings: those of one nCR3 (or `root`) in every mode, or all. Combined mappings are the MMU's. */
   flush(root?: number): void {
-    if (root === undefined) {
-      this.cachedPage.fill(-1);
-      return;
-    }
-    const table = root - (root % MODE_SIZE);
-    for (let i = 0; i <= CACHE_MASK; i++) {
-      const cached = this.cachedRoot[i];
-      if (cached - (cached % MODE_SIZE) === table) this.cachedPage[i] = -1;
-    }
+    if (root === undefined) this.cache.clear();
+    else this.cache.dropRoot(root, MODE_SIZE);
   }
 
   /** Drops the guest-physical mappings of one guest. APM "TLB Control". */
   flushAsid(asid: number): void {
-    for (let i = 0; i <= CACHE_MASK; i++) if (this.cachedAsid[i] === asid) this.cachedPage[i] = -1;
+    this.cache.dropAsid(asid);
   }
 
   translate(gpa: number, access: number, linear: bigint): number {
     // "Host table walks for guest page tables are always treated as data writes": APM "Nested versus Guest Page Faults, Fault Ordering".
     const wanted = (access & NestedAccess.Table) !== 0 ? NestedAccess.Read | NestedAccess.Write : access & RWX;
     const page = Math.floor(gpa / 4096);
-    const slot = page & CACHE_MASK;
-    if (this.cachedPage[slot] === page && this.cachedRoot[slot] === this.root && this.cachedAsid[slot] === this.asid) {
-      const permissions = this.cachedPermissions[slot];
-      if ((permissions & wanted) === wanted) {
-        this.permissions = permissions;
-        return this.cachedFrame[slot] + (gpa - page * 4096);
-      }
+    const slot = this.cache.find(page, this.root, this.asid, wanted);
+    if (slot >= 0) {
+      this.permissions = this.cache.permissions(slot);
+      return this.cache.frame(slot) + (gpa - page * 4096);
     }
-    return this.walk(gpa, page, slot, wanted, access, linear);
+    return this.walk(gpa, page, wanted, access, linear);
   }
 
   /** Where the nested tables map a guest-physical address, for debuggers: no exit, no accessed flags, no cache. undefined: they do not. */
@@ -132,13 +115,13 @@ export class Npt implements NestedTranslation, Stateful<NptState> {
     return NestedAccess.Read | (writable ? NestedAccess.Write : 0) | (executable ? NestedAccess.Fetch : 0);
   }
 
-  private walk(gpa: number, page: number, slot: number, wanted: number, access: number, linear: bigint): number {
+  private walk(gpa: number, page: number, wanted: number, access: number, linear: bigint): number {
     const walker = this.walker;
     // What the format has no index bits for is mapped by nothing.
     const outcome = gpa < this.translated ? walker.walk(this.table, gpa, this.mode) : NptWalkOutcome.NotPresent;
     const allowed = outcome === NptWalkOutcome.Mapped ? this.allowed() : 0;
     if ((allowed & wanted) !== wanted) {
-      this.cachedPage[slot] = -1;
+      this.cache.drop(page);
       this.refuse({
         gpa,
         linear,
@@ -148,38 +131,20 @@ export class Npt implements NestedTranslation, Stateful<NptState> {
       return -1;
     }
     walker.markUsed((wanted & NestedAccess.Write) !== 0);
-    // A later write to a clean page must come here again, to set its dirty flag.
-    const permissions = walker.dirty ? allowed : allowed & ~NestedAccess.Write;
-    this.cachedPage[slot] = page;
-    this.cachedRoot[slot] = this.root;
-    this.cachedAsid[slot] = this.asid;
-    this.cachedFrame[slot] = walker.frame;
-    this.cachedPermissions[slot] = permissions;
-    this.permissions = permissions;
+    this.permissions = cacheable(allowed, walker.dirty);
+    this.cache.add(page, this.root, this.asid, walker.frame, this.permissions);
     return walker.frame + (gpa - page * 4096);
   }
 
   saveState(): NptState {
     const { active, table, mode, asid } = this;
-    const cached: NptState['cached'][number][] = [];
-    this.cachedPage.forEach((page, i) => {
-      if (page >= 0) cached.push([page, this.cachedRoot[i], this.cachedAsid[i], this.cachedFrame[i], this.cachedPermissions[i]]);
-    });
-    return { active, nCr3: table, mode: { ...mode }, asid, cached };
+    return { active, nCr3: table, mode: { ...mode }, asid, cached: this.cache.saveState() };
   }
 
   restoreState({ active, nCr3, mode, asid, cached }: NptState): void {
     this.enable(nCr3, mode, asid);
     this.active = active;
-    this.flush();
-    for (const [page, root, cachedAsid, frame, permissions] of cached) {
-      const slot = page & CACHE_MASK;
-      this.cachedPage[slot] = page;
-      this.cachedRoot[slot] = root;
-      this.cachedAsid[slot] = cachedAsid;
-      this.cachedFrame[slot] = frame;
-      this.cachedPermissions[slot] = permissions;
-    }
+    this.cache.restoreState(cached);
   }
 }
 

@@ -2,9 +2,11 @@
  * Executes one guest instruction in software: a processor model of its own (the CPU's decoder and definitions, nothing rewritten) is
  * loaded with the guest's state, sees the VM's memory and devices, makes one step, and its state goes back.
  */
-import { Activity, type Cpu } from '../cpu/cpu';
+import { Activity, Flag, type Cpu } from '../cpu/cpu';
 import type { Engine } from '../cpu/engine';
-import type { CpuEvent, NestedTranslation } from '../cpu/interfaces';
+import { deliverEvent } from '../cpu/exceptions';
+import { EventType, type CpuEvent, type NestedTranslation } from '../cpu/interfaces';
+import { R } from '../cpu/layout';
 import type { PhysicalMemory } from '../memory/physical-memory';
 import type { GuestMemory } from './guest-memory';
 
@@ -23,7 +25,9 @@ class VmTranslation implements NestedTranslation {
   }
 }
 
-export type EmulationResult = { readonly kind: 'done' } | { readonly kind: 'fault'; readonly event: CpuEvent } | { readonly kind: 'halted' };
+export type EmulationResult =
+  /** `retired`: the instruction counts (INT n does not: it ends in the delivery of its event). */
+  { readonly kind: 'done' | 'halted'; readonly retired: boolean } | { readonly kind: 'fault'; readonly event: CpuEvent } | { readonly kind: 'shutdown' };
 
 export class Emulator {
   constructor(
@@ -39,16 +43,34 @@ export class Emulator {
     });
   }
 
-  /** One instruction of the state in `model`. A fault leaves the state as it was. */
+  /** One instruction of the state in `model`. A fault leaves the state as it was; the events of INT n and its kind are delivered. */
   step(): EmulationResult {
+    const { model } = this;
+    const before = model.retired();
     let fault: CpuEvent | undefined;
+    // Its instruction breakpoint came before the exit.
+    this.setResumeFlag(true);
     this.engine.onFault = (event) => {
-      fault = event;
-      return true;
+      if (event.type === EventType.HardwareException) fault = event;
+      else this.setResumeFlag(false);
+      return fault !== undefined;
     };
     this.engine.step();
     this.engine.onFault = undefined;
     if (fault !== undefined) return { kind: 'fault', event: fault };
-    return { kind: this.model.activity === Activity.Halted ? 'halted' : 'done' };
+    if (model.activity === Activity.Shutdown) return { kind: 'shutdown' };
+    return { kind: model.activity === Activity.Halted ? 'halted' : 'done', retired: model.retired() !== before };
+  }
+
+  private setResumeFlag(on: boolean): void {
+    const flags = this.model.get32(R.RFLAGS_SYSTEM);
+    this.model.set32(R.RFLAGS_SYSTEM, on ? flags | Flag.RF : flags & ~Flag.RF);
+  }
+
+  /** Delivers an event through the IDT of the state in `model`. */
+  deliver(event: CpuEvent): EmulationResult {
+    const { model } = this;
+    deliverEvent(model, event);
+    return model.activity === Activity.Shutdown ? { kind: 'shutdown' } : { kind: 'done', retired: false };
   }
 }

@@ -60,7 +60,8 @@ export type Outcome =
   | { readonly kind: 'next-instruction' }
   /** Fixed the cause, or moved RIP itself: enter again. */
   | { readonly kind: 'retry' }
-  | { readonly kind: 'inject'; readonly vector: number; readonly errorCode?: number; readonly address?: bigint }
+  /** An exception. `address`: CR2 of a page fault; `debug`: DR6 bits of a debug exception. */
+  | { readonly kind: 'inject'; readonly vector: number; readonly errorCode?: number; readonly address?: bigint; readonly debug?: number }
   /** HLT: step over it, then wait for an event. */
   | { readonly kind: 'halt' }
   | { readonly kind: 'stop'; readonly because: StopReason; readonly explanation: string };
@@ -69,6 +70,7 @@ export type StopReason = 'power-off' | 'reset' | 'triple-fault' | 'debug-exit' |
 
 export const nextInstruction: Outcome = { kind: 'next-instruction' };
 export const retry: Outcome = { kind: 'retry' };
+export const tripleFault: Outcome = { kind: 'stop', because: 'triple-fault', explanation: 'the guest triple-faulted' };
 export const halt: Outcome = { kind: 'halt' };
 export const invalidOpcode: Outcome = { kind: 'inject', vector: 6 };
 export const generalProtection: Outcome = { kind: 'inject', vector: 13, errorCode: 0 };

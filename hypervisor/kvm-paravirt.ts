@@ -5,6 +5,7 @@
 import type { Stateful } from '../memory/stateful';
 import type { ProcessorPolicy } from './vcpu';
 import type { GuestMemory } from './guest-memory';
+import { MOVES_TSC } from './processor-policy';
 
 const SIGNATURE_LEAF = 0x4000_0000;
 const FEATURES_LEAF = 0x4000_0001;
@@ -66,23 +67,29 @@ export class KvmParavirt implements ProcessorPolicy, Stateful<KvmParavirtState> 
 
   writeMsr(index: number, value: bigint): boolean {
     if (index === MSR_WALL_CLOCK) {
-      this.wallClock = value;
-      return this.store(value, WALL_CLOCK_BYTES, (view) => {
-        view.setUint32(4, this.startEpochSeconds, true);
-      });
+      const stored = this.store(value, WALL_CLOCK_BYTES, (view) => view.setUint32(4, this.startEpochSeconds, true));
+      if (stored) this.wallClock = value;
+      return stored;
     }
     if (index === MSR_SYSTEM_TIME) {
-      this.systemTime = value;
-      if ((value & ENABLE) === 0n) return true;
-      return this.store(value & ~ENABLE, TIME_INFO_BYTES, (view) => {
-        view.setBigUint64(8, this.guestTsc(), true);
-        view.setBigUint64(16, BigInt(this.time()), true);
-        view.setUint32(24, TSC_MULTIPLIER, true);
-        view.setInt8(28, TSC_SHIFT);
-        view.setUint8(29, CLOCK_STABLE);
-      });
+      const stored = (value & ENABLE) === 0n || this.storeTime(value);
+      if (stored) this.systemTime = value;
+      return stored;
     }
-    return this.inner.writeMsr(index, value);
+    const done = this.inner.writeMsr(index, value);
+    // The page says what time it is at which TSC.
+    if (done && MOVES_TSC.has(index) && (this.systemTime & ENABLE) !== 0n) this.storeTime(this.systemTime);
+    return done;
+  }
+
+  private storeTime(msr: bigint): boolean {
+    return this.store(msr & ~ENABLE, TIME_INFO_BYTES, (view) => {
+      view.setBigUint64(8, this.guestTsc(), true);
+      view.setBigUint64(16, BigInt(this.time()), true);
+      view.setUint32(24, TSC_MULTIPLIER, true);
+      view.setInt8(28, TSC_SHIFT);
+      view.setUint8(29, CLOCK_STABLE);
+    });
   }
 
   saveState(): KvmParavirtState {
@@ -95,13 +102,14 @@ export class KvmParavirt implements ProcessorPolicy, Stateful<KvmParavirtState> 
     this.wallClock = wallClock;
   }
 
-  /** Writes a structure whose first word is a version, even when it is consistent. False (#GP) where there is no RAM. */
+  /** Writes a structure whose first word is a version: even when it is consistent, and another one with every update. False (#GP) where there is no RAM. */
   private store(address: bigint, bytes: number, fill: (view: DataView) => void): boolean {
     const gpa = Number(address);
     if (!this.memory.isRam(gpa) || !this.memory.isRam(gpa + bytes - 1)) return false;
     const structure = new Uint8Array(bytes);
     const view = new DataView(structure.buffer);
-    view.setUint32(0, 2, true);
+    const version = new DataView(this.memory.readBytes(gpa, 4).buffer).getUint32(0, true);
+    view.setUint32(0, (version & ~1) + 2, true);
     fill(view);
     this.memory.writeBytes(gpa, structure);
     return true;

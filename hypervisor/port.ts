@@ -3,6 +3,7 @@
  * Everything vendor-specific is behind it; everything in front of it is written once.
  */
 import type { Cpu } from '../cpu/cpu';
+import type { CpuEvent } from '../cpu/interfaces';
 import type { Exit, RawExit } from './exit';
 import type { EntryState } from '../guests/boot/entry-state';
 
@@ -44,11 +45,19 @@ export interface VirtualProcessor {
 
   /** The guest would take an external interrupt at once. */
   interruptible(): boolean;
-  /** An event is already waiting to be delivered at the next entry. */
-  readonly injecting: boolean;
+  /** The next entry begins with an event: something was injected, a trap is pending, or an NMI waits in the processor. It ends a halt. */
+  readonly eventDue: boolean;
   inject(event: Injection): void;
+  /** Gives the guest an NMI: now, or as soon as nothing blocks it. False: not yet, but there will be an exit when it is time. */
+  offerNmi(): boolean;
+  /** Nothing blocks an NMI, so that it would end a halt. */
+  nmiAllowed(): boolean;
   /** A page fault's address goes to CR2. */
   setCr2(address: bigint): void;
+  /** DR6 and DR7 become what the delivery of a #DB with these DR6 bits makes of them. */
+  recordDebugException(bits: number): void;
+  /** The guest has some breakpoint of the debug registers enabled. */
+  breakpointsEnabled(): boolean;
   /** Exit as soon as the guest could take an interrupt. */
   requestInterruptWindow(on: boolean): void;
   readonly windowRequested: boolean;
@@ -56,7 +65,9 @@ export interface VirtualProcessor {
   setDeadline(tick: number): void;
   /** Adds to the time stamp counter that the guest reads (64-bit, modulo 2^64). */
   setTscOffset(offset: bigint): void;
-  /** An event whose delivery the exit interrupted is to be delivered again. */
+  /** The event whose delivery the exit interrupted. Its registers (CR2, DR6) are loaded already. */
+  interrupted(): CpuEvent | undefined;
+  /** ... is to be delivered again. */
   reinjectInterrupted(): void;
 
   /** Guest-physical pages [gpa, gpa + size) are host frames from `host` on; size is 4 KiB or 2 MiB. */

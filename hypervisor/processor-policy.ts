@@ -11,9 +11,8 @@ const RAX = 0,
   RCX = 1,
   RDX = 2,
   RBX = 3;
-/** MSRs whose writing moves the guest's time stamp counter. */
-const TSC = 0x10,
-  TSC_ADJUST = 0x3b;
+/** IA32_TIME_STAMP_COUNTER and IA32_TSC_ADJUST: writing them moves the guest's time stamp counter. */
+export const MOVES_TSC: ReadonlySet<number> = new Set([0x10, 0x3b]);
 
 export class ModelPolicy implements ProcessorPolicy {
   constructor(
@@ -45,7 +44,7 @@ export class ModelPolicy implements ProcessorPolicy {
       if (e !== UNWIND) throw e;
       return false;
     }
-    if (index === TSC || index === TSC_ADJUST) this.processor().setTscOffset(this.model.get64(R.TSC_OFFSET));
+    if (MOVES_TSC.has(index)) this.processor().setTscOffset(this.model.get64(R.TSC_OFFSET));
     return true;
   }
 }

@@ -1,8 +1,9 @@
 import type { Exit, ExitKind, ExitOf, Outcome } from './exit';
-import { invalidOpcode, nextInstruction, retry, halt } from './exit';
+import { invalidOpcode, nextInstruction, retry, halt, tripleFault } from './exit';
 import type { Vcpu } from './vcpu';
 import { handleCpuid } from './handlers/cpuid';
 import { handleControlRegister } from './handlers/control-register';
+import { handleException } from './handlers/exception';
 import { handleIo } from './handlers/io';
 import { handleRdmsr, handleWrmsr } from './handlers/msr';
 import { handleNestedPageFault } from './handlers/nested-page-fault';
@@ -26,19 +27,19 @@ export const ROUTES: Routes = {
     explanation: `the nested paging structures are wrong for guest-physical 0x${exit.gpa.toString(16)}`,
   }),
   xsetbv: handleXsetbv,
-  exception: (_vcpu, exit) => ({ kind: 'inject', vector: exit.vector, errorCode: exit.errorCode }),
+  exception: handleException,
   nmi: () => retry,
   'external-interrupt': () => retry,
   // The run loop injects what is pending before every entry; the window or the timer only had to bring us here.
   'interrupt-window': () => retry,
   'nmi-window': () => retry,
   timer: () => retry,
-  'triple-fault': () => ({ kind: 'stop', because: 'triple-fault', explanation: 'the guest triple-faulted' }),
+  'triple-fault': () => tripleFault,
   // This VM has no hypercalls: as on a processor without the extension.
   hypercall: () => invalidOpcode,
   // Caches are not modelled, so there is nothing to lose or write back.
   'cache-control': () => nextInstruction,
-  'task-switch': (vcpu) => vcpu.emulate(),
+  'task-switch': () => ({ kind: 'stop', because: 'internal', explanation: 'the guest switches tasks in hardware, which the emulator cannot do for it' }),
   'unavailable-instruction': () => invalidOpcode,
   'monitored-instruction': (vcpu) => vcpu.emulate(),
   'entry-failure': (_vcpu, exit) => ({ kind: 'stop', because: 'internal', explanation: exit.explanation }),

@@ -2,11 +2,11 @@
  * A virtual processor and its run loop: events in, enter, exit, dispatch, count. The loop is the same for both vendors; handlers decide.
  */
 import type { Cpu } from '../cpu/cpu';
-import type { InterruptController, PortSpace } from '../cpu/interfaces';
+import type { CpuEvent, InterruptController, PortSpace } from '../cpu/interfaces';
 import type { Scheduler } from '../devices/bus';
-import { type Emulator } from './emulator';
+import type { EmulationResult, Emulator } from './emulator';
 import type { Exit, Outcome, RawExit, StopReason } from './exit';
-import { retry } from './exit';
+import { retry, tripleFault } from './exit';
 import type { GuestMemory } from './guest-memory';
 import type { VirtualProcessor } from './port';
 import { dispatch, type Routes } from './routes';
@@ -31,6 +31,8 @@ export interface VcpuObserver {
   exit?(record: ExitRecord): void;
   /** A VM exit, before its handler. True: run() returns 'stopped', and the next run() begins with the handler. */
   arrived?(exit: Exit): boolean;
+  /** The guest is about to be entered, at this RIP and virtual time: what the exit before decided has been done. */
+  entering?(rip: bigint, ticks: number): void;
 }
 
 /** Virtual time of the machine, as the hypervisor may move it. */
@@ -40,6 +42,8 @@ export interface VirtualTime {
   skipTo(tick: number): void;
   /** An instruction was emulated: it retires once. */
   retireOne(): void;
+  /** An event was delivered in software. */
+  delivered(): void;
   /** Guest instructions retired. */
   retired(): number;
 }
@@ -62,10 +66,16 @@ export interface VcpuState {
   readonly nmiPending: boolean;
   readonly detail: number | undefined;
   readonly exitsSincePause: number;
+  readonly exitsAtOnce: number;
+  readonly lastExit: number;
   readonly statistics: ExitStatisticsState;
 }
 
 const PAUSE_INTERVAL = 1024;
+/** Exits without an instruction or a delivery between them, after which the guest will never come further. An instruction touches a few dozen pages. */
+const FUTILE_EXITS = 10_000;
+const DB = 1,
+  PF = 14;
 
 export class Vcpu implements Stateful<VcpuState> {
   readonly statistics = new ExitStatistics();
@@ -75,6 +85,9 @@ export class Vcpu implements Stateful<VcpuState> {
   /** Asked once in PAUSE_INTERVAL exits: true ends the run between two exits. */
   pause: (() => boolean) | undefined;
   private exitsSincePause = 0;
+  /** Exits since virtual time last moved, and when that was. */
+  private exitsAtOnce = 0;
+  private lastExit = -1;
   private halted = false;
   /** The exit whose handler has not run, because an observer wanted a stop. */
   arrived: Exit | undefined;
@@ -117,8 +130,9 @@ export class Vcpu implements Stateful<VcpuState> {
   }
 
   saveState(): VcpuState {
-    const { halted, arrived, deadline, ending, nmiPending, detail, exitsSincePause } = this;
-    return { halted, arrived, deadline, ending, nmiPending, detail, exitsSincePause, statistics: this.statistics.saveState() };
+    const { halted, arrived, deadline, ending, nmiPending, detail, exitsSincePause, exitsAtOnce, lastExit } = this;
+    const statistics = this.statistics.saveState();
+    return { halted, arrived, deadline, ending, nmiPending, detail, exitsSincePause, exitsAtOnce, lastExit, statistics };
   }
 
   restoreState({ statistics, ...fields }: VcpuState): void {
@@ -128,17 +142,31 @@ export class Vcpu implements Stateful<VcpuState> {
 
   /** Executes the instruction that exited in software. */
   emulate(): Outcome {
-    const model = this.emulator.model;
-    this.processor.copyTo(model);
-    const result = this.emulator.step();
-    if (result.kind === 'fault') {
-      const { vector, errorCode, payload } = result.event;
-      return { kind: 'inject', vector, errorCode, address: vector === 14 ? payload : undefined };
+    this.processor.copyTo(this.emulator.model);
+    return this.emulated(this.emulator.step());
+  }
+  /** Delivers an event in software: not even its stack or its tables are memory. */
+  deliver(event: CpuEvent): Outcome {
+    this.processor.copyTo(this.emulator.model);
+    return this.emulated(this.emulator.deliver(event));
+  }
+
+  private emulated(result: EmulationResult): Outcome {
+    switch (result.kind) {
+      case 'fault': {
+        const { vector, errorCode, payload } = result.event;
+        return { kind: 'inject', vector, errorCode, address: vector === PF ? payload : undefined, debug: vector === DB ? Number(payload) : undefined };
+      }
+      case 'shutdown':
+        return tripleFault;
+      case 'done':
+      case 'halted':
+        this.processor.copyFrom(this.emulator.model);
+        if (result.retired) this.time.retireOne();
+        else this.time.delivered();
+        this.halted = result.kind === 'halted';
+        return retry;
     }
-    this.processor.copyFrom(model);
-    this.time.retireOne();
-    if (result.kind === 'halted') this.halted = true;
-    return retry;
   }
 
   /** Runs the guest until virtual time `limit`, or until it ends. */
@@ -157,6 +185,7 @@ export class Vcpu implements Stateful<VcpuState> {
       } else {
         this.prepareEvents();
         this.processor.setDeadline((this.deadline = this.timers.next));
+        if (this.observer?.entering !== undefined) this.observer.entering(this.processor.rip(), this.time.now());
       }
       const result = this.processor.run(limit);
       if (result.kind === 'paused') {
@@ -184,6 +213,19 @@ export class Vcpu implements Stateful<VcpuState> {
     // A timer that came due at this very instruction comes first, as on a bare machine.
     if (this.timers.next <= this.time.now()) this.timers.run(this.time.now());
     this.apply(this.handle(exit));
+    this.expectProgress(exit);
+  }
+
+  /** A guest can be hopeless, but it must not keep its host busy for ever without virtual time going on. */
+  private expectProgress(exit: Exit): void {
+    const now = this.time.now();
+    if (now !== this.lastExit) {
+      this.lastExit = now;
+      this.exitsAtOnce = 0;
+    } else if (++this.exitsAtOnce === FUTILE_EXITS) {
+      const where = `at RIP 0x${this.processor.rip().toString(16)}`;
+      this.end('internal', `the guest made no progress in ${FUTILE_EXITS} exits ${where}, the last one: ${this.processor.exitName()} (${exit.kind})`);
+    }
   }
 
   private handle(exit: Exit): Outcome {
@@ -220,6 +262,7 @@ export class Vcpu implements Stateful<VcpuState> {
         return;
       case 'inject':
         if (outcome.address !== undefined) this.processor.setCr2(outcome.address);
+        if (outcome.debug !== undefined) this.processor.recordDebugException(outcome.debug);
         this.processor.inject({ type: 'exception', vector: outcome.vector, errorCode: outcome.errorCode });
         return;
       case 'stop':
@@ -231,7 +274,8 @@ export class Vcpu implements Stateful<VcpuState> {
   /** Halted: true once an event ends it. Otherwise time goes to the next timer, or to `limit`. */
   private wake(limit: number): boolean {
     for (;;) {
-      const wakes = this.nmiPending || (this.interrupts.pending() && this.processor.interruptible());
+      const p = this.processor;
+      const wakes = p.eventDue || (this.nmiPending && p.nmiAllowed()) || (this.interrupts.pending() && p.interruptible());
       if (wakes) {
         this.halted = false;
         return true;
@@ -248,10 +292,7 @@ export class Vcpu implements Stateful<VcpuState> {
   /** Injects what the guest can take now; otherwise asks to be told when it can. */
   private prepareEvents(): void {
     const p = this.processor;
-    if (this.nmiPending && !p.injecting) {
-      this.nmiPending = false;
-      p.inject({ type: 'nmi', vector: 2 });
-    }
+    if (this.nmiPending && p.offerNmi()) this.nmiPending = false;
     if (!this.interrupts.pending()) return p.requestInterruptWindow(false);
     if (p.interruptible()) {
       p.inject({ type: 'interrupt', vector: this.interrupts.acknowledge() });

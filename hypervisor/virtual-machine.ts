@@ -1,6 +1,7 @@
 /** One VM with one virtual processor on a physical machine: memory, devices, virtual processor and the run loop put together. */
 import { Cpu } from '../cpu/cpu';
 import { Engine, type EngineState } from '../cpu/engine';
+import { delivered } from '../cpu/exceptions';
 import type { CpuProfile, TimerQueue } from '../cpu/interfaces';
 import { resetSystemRegisters } from '../cpu/system/msr';
 import { readTsc } from '../cpu/system/tsc';
@@ -17,7 +18,7 @@ import type { VirtualProcessor } from './port';
 import { KvmParavirt } from './kvm-paravirt';
 import { ModelPolicy } from './processor-policy';
 import { ROUTES, type Routes } from './routes';
-import { Vcpu, type VcpuState, type VcpuStop, type VirtualTime } from './vcpu';
+import { Vcpu, type ProcessorPolicy, type VcpuState, type VcpuStop, type VirtualTime } from './vcpu';
 
 export interface VirtualMachineOptions {
   /** The physical processor, in root mode, and its step loop. */
@@ -31,6 +32,8 @@ export interface VirtualMachineOptions {
   readonly profile: CpuProfile;
   readonly platform: PlatformFactory;
   readonly routes?: Routes;
+  /** What CPUID and MSRs do, made from what they do by themselves. */
+  readonly policy?: (own: ProcessorPolicy) => ProcessorPolicy;
   /** Show the guest KVM's CPUID leaves and paravirtual clock, with this many seconds since 1970 at tick 0. */
   readonly kvmParavirt?: { readonly startEpochSeconds: number };
 }
@@ -82,6 +85,7 @@ export class VirtualMachine implements Stateful<VirtualMachineState> {
       now: () => cpu.now(),
       skipTo: (tick) => void (cpu.skew += tick - cpu.now()),
       retireOne: () => void cpu.retiredBase++,
+      delivered: () => delivered(cpu),
       retired: () => cpu.retired(),
     };
     const own = new ModelPolicy(model, cpu, () => processor);
@@ -96,7 +100,9 @@ export class VirtualMachine implements Stateful<VirtualMachineState> {
             () => readTsc(model),
             kvmParavirt.startEpochSeconds,
           );
-    this.vcpu = new Vcpu(processor, this.memory, this.ports, interrupts, this.scheduler, time, emulator, this.paravirt ?? own, options.routes ?? ROUTES);
+    const usual = this.paravirt ?? own;
+    const policy = options.policy?.(usual) ?? usual;
+    this.vcpu = new Vcpu(processor, this.memory, this.ports, interrupts, this.scheduler, time, emulator, policy, options.routes ?? ROUTES);
   }
 
   /** Puts an image into guest memory and the processor at its entry. */

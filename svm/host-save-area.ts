@@ -2,8 +2,8 @@
  * The page at VM_HSAVE_PA: where VMRUN puts the host and #VMEXIT finds it. APM "Host Save Area": its format is the processor's business.
  * Here it is a run of words from the page's beginning, in the order of HOST_WORDS.
  */
-import { Activity, Cr0, Cr4, Efer, type Cpu } from '../cpu/cpu';
-import { DR7_FIXED } from '../cpu/debug';
+import { Activity, Cr0, Cr4, Efer, Flag, type Cpu } from '../cpu/cpu';
+import { DR7_FIXED, Dr6 } from '../cpu/debug';
 import { Segment } from '../cpu/decoder/insn';
 import { R, S, seg } from '../cpu/layout';
 import { supportedCr4, supportedEfer } from '../cpu/system/control-state';
@@ -37,9 +37,23 @@ export function saveHostState(svm: Svm): void {
   u32[to + RFLAGS_AT] = cpu.rflags();
 }
 
-/** #VMEXIT. False: the host state is illegal, and the processor shuts down. */
-export function loadHostState(svm: Svm): boolean {
+/** Why there is no host to come back to. */
+export type LostHost =
+  /** VM_HSAVE_PA is 0, as after RESET, or no RAM: a guest that may write the MSR did. */
+  | 'no host save area'
+  /** Somebody wrote to the area. */
+  | 'illegal host state';
+
+/** VM_HSAVE_PA has been set (RESET leaves 0), to a page of RAM. */
+export const hasHostSaveArea = ({ hostSaveArea, cpu }: Svm): boolean => hostSaveArea !== 0 && cpu.memory.isRam(hostSaveArea);
+
+/**
+ * #VMEXIT. undefined: the host is back. Otherwise the processor is to shut down: so the APM has it for illegal host state.
+ * DEVIATION: without an area (the APM does not say what happens then) the processor shuts down too, and keeps the guest's registers.
+ */
+export function loadHostState(svm: Svm): LostHost | undefined {
   const { cpu } = svm;
+  if (!hasHostSaveArea(svm)) return 'no host save area';
   const u32 = cpu.u32;
   const from = cpu.memory.host(svm.hostSaveArea) >>> 2;
   const to = cpu.base >>> 2;
@@ -48,7 +62,8 @@ export function loadHostState(svm: Svm): boolean {
   // The host comes back with CR0.PE = 1, rFLAGS.VM = 0, CPL 0 and all breakpoints off, whatever the area says.
   u32[to + R.CR0 / 4] |= Cr0.PE;
   u32[to + R.CPL / 4] = 0;
-  cpu.setRflags(u32[from + RFLAGS_AT] & ~(1 << 17));
+  const rflags = u32[from + RFLAGS_AT];
+  cpu.setRflags(rflags & ~(Flag.VM | Flag.RF));
   loadDr7(cpu, DR7_FIXED);
   u32[to + R.GUEST_TSC_OFFSET / 4] = 0;
   u32[to + R.GUEST_TSC_OFFSET / 4 + 1] = 0;
@@ -56,11 +71,12 @@ export function loadHostState(svm: Svm): boolean {
 
   cpu.activity = Activity.Active;
   cpu.shadowAt = -1;
-  cpu.pendingDebug = 0;
-  if (!legal(cpu)) return false;
+  // "VMRUN and TF/RF Bits in EFLAGS": for the host VMRUN is one instruction, which ends here. It clears RF; with TF the trap is due.
+  cpu.pendingDebug = (rflags & Flag.TF) !== 0 ? Dr6.BS : 0;
+  if (!legal(cpu)) return 'illegal host state';
   if ((cpu.efer & Efer.LMA) === 0 && (cpu.cr0 & Cr0.PG) !== 0 && (cpu.cr4 & Cr4.PAE) !== 0) loadPdpes(cpu);
   stateReplaced(cpu, was64);
-  return true;
+  return undefined;
 }
 
 /** Illegal host state: somebody wrote to the host save area. */

@@ -58,6 +58,8 @@ const inGuest = (here: State): Readonly<Record<Event, Transition>> => ({
   CLGI: intercept(4, Intercept4.CLGI, ExitCode.CLGI, State.GuestGifClear),
   INVLPGA: intercept(3, Intercept3.INVLPGA, ExitCode.INVLPGA, here),
   VMMCALL: intercept(4, Intercept4.VMMCALL, ExitCode.VMMCALL, 'undefined-opcode'),
+  // "SKINIT ... can be used when either EFER.SVME is set to 1 or CPUID Fn8000_0001_ECX[SKINIT]": in a guest SVME is 1, so that the intercept
+  // comes before the #UD of a processor without it.
   SKINIT: intercept(4, Intercept4.SKINIT, ExitCode.SKINIT, 'undefined-opcode'),
   '#VMEXIT': HOST_CLEAR,
 });

@@ -4,10 +4,11 @@
  * instructions, which are the same semantic functions. VMRUN itself is machine code: #VMEXIT comes back to the instruction behind it.
  */
 import type { Cpu } from '../cpu/cpu';
+import { recordDebugException } from '../cpu/debug';
 import type { Insn } from '../cpu/decoder/insn';
 import { deliverEvent } from '../cpu/exceptions';
-import type { CpuEvent, Interception, Sensitive } from '../cpu/interfaces';
-import { Efer } from '../cpu/registers';
+import { EventType, type CpuEvent, type Interception, type Sensitive } from '../cpu/interfaces';
+import { Efer, Vector } from '../cpu/registers';
 import { Npt, type NptFault } from '../ept/npt';
 import type { Stateful } from '../memory/stateful';
 import { boundary, virtualInterruptReady, virtualNmiReady } from './boundary';
@@ -18,6 +19,7 @@ import { ExitCode, ExitCodeBase } from './exit/code';
 import { informationOf, interceptException } from './exit/exception';
 import { exitToHost } from './exit/exit';
 import { fetchInstructionBytes } from './exit/instruction-bytes';
+import type { LostHost } from './host-save-area';
 import { executeSvmInstruction, invlpga } from './instructions/execute';
 import { setGif } from './instructions/gif';
 import { vmload, vmsave } from './instructions/vmload';
@@ -35,6 +37,8 @@ export interface SvmObserver {
   entry?(svm: Svm): void;
   /** `code` as exit/code.ts has it: -1 for a VMRUN that failed. */
   exit?(svm: Svm, code: number): void;
+  /** A #VMEXIT found no host to go back to: the processor is in shutdown. */
+  shutdown?(svm: Svm, because: LostHost): void;
   /** With the option checkVmcb: a VMCB field changed although its clean bit says that it did not. */
   staleVmcb?(svm: Svm, stale: StaleField): void;
 }
@@ -230,7 +234,15 @@ export class Svm implements Interception, Stateful<SvmSnapshot> {
   }
   /** Write traps of CRs and EFER: behind the instruction; EXITINFO1 is the value written. */
   exitOnWriteTrap(): true {
-    return this.exit(this.writeTrap, Number(this.writeTrapValue & 0xffff_ffffn), Number(this.writeTrapValue >> 32n), 0, 0, 0, undefined);
+    return this.exit(this.writeTrap, Number(this.writeTrapValue & 0xffff_ffffn), Number(this.writeTrapValue >> 32n), 0, 0, 0, this.takeDebugTrap());
+  }
+
+  /** A #DB trap of the instruction that completed goes along in EXITINTINFO, or it would be lost; DR6 tells its conditions already. */
+  private takeDebugTrap(): CpuEvent | undefined {
+    const { cpu } = this;
+    if (cpu.pendingDebug === 0) return undefined;
+    recordDebugException(cpu, cpu.pendingDebug);
+    return { vector: Vector.DB, type: EventType.HardwareException, errorCode: undefined, payload: 0n, length: 0 };
   }
 
   private exit(code: number, i1Low: number, i1High: number, i2Low: number, i2High: number, length: number, interrupted: CpuEvent | undefined): true {

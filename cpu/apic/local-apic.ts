@@ -9,46 +9,32 @@ import type { Stateful } from '../../memory/stateful';
 import type { InterruptController } from '../interfaces';
 import { ApicBaseRegister } from './apic-base';
 import { ApicTimer, TimerMode } from './apic-timer';
-import { BROADCAST32, BROADCAST8, matchesX2apic, matchesXapic, x2apicLogicalId } from './destination';
+import { ApicIdentity } from './apic-identity';
 import type { LocalApicOptions, LocalApicState } from './local-apic-options';
-import { DeliveryMode, Esr, Icr, LVT_ENTRIES, Lvt, Msr, REGISTERS, Register, Shorthand, Svr, Version } from './registers';
-import { VectorSet } from './vector-set';
+import { includesSelf, interruptCommand } from './interrupt-command';
+import { InterruptPriority } from './interrupt-priority';
+import { LVT_ERROR, LVT_TIMER, LocalVectorTable, type LocalSources } from './local-vector-table';
+import { DeliveryMode, Esr, FIRST_VECTOR, LVT_ENTRIES, Lvt, Msr, REGISTERS, Register, Shorthand, Svr, Version } from './registers';
 
 const DEFAULT_TIMER_PERIOD = 40;
-const LVT_RESET = Lvt.MASKED;
-const FIRST_VECTOR = 16;
 const LINT0 = 0;
 const LINT1 = 1;
-/** Index of an entry in `lvt`. */
-const entry = (register: number): number => register - Register.LVT_TIMER;
-const LVT_TIMER = entry(Register.LVT_TIMER);
-const LVT_LINT = entry(Register.LVT_LINT0);
-const LVT_ERROR = entry(Register.LVT_ERROR);
-const EXT_INT = DeliveryMode.ExtInt << Lvt.MODE_SHIFT;
 
 export class LocalApic implements InterruptController, MmioDevice, Stateful<LocalApicState> {
   /** Pins: LINT0 takes the output of the 8259A pair, LINT1 is NMI on a PC. They are INTR and NMI while the APIC is disabled. */
-  readonly lint0 = { set: (level: boolean): void => this.setLine(LINT0, level) };
-  readonly lint1 = { set: (level: boolean): void => this.setLine(LINT1, level) };
+  readonly lint0 = { set: (level: boolean): void => this.lvt.setPin(LINT0, level) };
+  readonly lint1 = { set: (level: boolean): void => this.lvt.setPin(LINT1, level) };
 
   private readonly base: ApicBaseRegister;
-  private readonly initialId: number;
-  private id = 0;
-  private tpr = 0;
-  private ppr = 0;
-  private ldr = 0;
-  private dfr = 0xffff_ffff;
+  private readonly identity: ApicIdentity;
   private svr = 0xff;
-  private readonly irr = new VectorSet();
-  private readonly isr = new VectorSet();
-  private readonly tmr = new VectorSet();
+  private readonly priority = new InterruptPriority();
   /** Errors since the last write of ESR, and what that write put into the register. */
   private errors = 0;
   private esr = 0;
   private icrLow = 0;
   private icrHigh = 0;
-  private readonly lvt = new Uint32Array(LVT_ENTRIES);
-  private readonly lines = [false, false];
+  private readonly lvt: LocalVectorTable;
   /** An ExtINT message of an I/O APIC waits for its INTA cycle. */
   private externalMessage = false;
   /** Some source asks for an INTA cycle on the bus. */
@@ -57,15 +43,28 @@ export class LocalApic implements InterruptController, MmioDevice, Stateful<Loca
   private readonly version: number;
 
   constructor(private readonly options: LocalApicOptions) {
-    this.initialId = options.id ?? 0;
+    this.identity = new ApicIdentity(options.id ?? 0, () => this.base.x2apic);
     this.base = new ApicBaseRegister({
       x2apic: options.x2apic ?? true,
       bootstrapProcessor: options.bootstrapProcessor ?? true,
       physicalAddressWidth: options.physicalAddressWidth ?? 46,
     });
-    this.timer = new ApicTimer(options.timers, options.timerPeriod ?? DEFAULT_TIMER_PERIOD, options.readTsc, () => this.signal(LVT_TIMER));
+    this.timer = new ApicTimer(options.timers, options.timerPeriod ?? DEFAULT_TIMER_PERIOD, options.readTsc, () => this.lvt.signal(LVT_TIMER));
+    this.lvt = new LocalVectorTable(this.localSources());
     this.version = Version.INTEGRATED | ((LVT_ENTRIES - 1) << Version.MAX_LVT_SHIFT) | Version.EOI_SUPPRESSION;
     this.resetRegisters();
+  }
+
+  private localSources(): LocalSources {
+    return {
+      enabled: () => this.base.enabled,
+      softwareEnabled: () => this.softwareEnabled,
+      tscDeadline: this.options.tscDeadline !== false,
+      accept: (vector, deliveryMode, level) => this.accept(vector, deliveryMode, level),
+      raiseNmi: () => this.options.raiseNmi(),
+      updateExternal: () => this.updateExternal(),
+      configureTimer: (mode, masked) => this.timer.configure(mode, masked),
+    };
   }
 
   // ---- state ----
@@ -79,29 +78,26 @@ export class LocalApic implements InterruptController, MmioDevice, Stateful<Loca
 
   /** "Local APIC State After It Receives an INIT Reset": everything but the id and IA32_APIC_BASE. */
   initReset(): void {
-    const { id } = this;
+    const { id } = this.identity;
     this.resetRegisters();
-    this.id = id;
+    this.identity.id = id;
   }
 
   /** What firmware leaves behind on a PC: APIC on, the 8259A through LINT0, NMI on LINT1 (MP specification, "Virtual Wire Mode"). */
   enterVirtualWireMode(): void {
     this.write(Register.SVR, Svr.VECTOR | Svr.ENABLE);
-    this.write(Register.LVT_LINT0, EXT_INT);
+    this.write(Register.LVT_LINT0, DeliveryMode.ExtInt << Lvt.MODE_SHIFT);
     this.write(Register.LVT_LINT1, DeliveryMode.Nmi << Lvt.MODE_SHIFT);
   }
 
   private resetRegisters(): void {
-    this.id = this.initialId;
-    this.tpr = this.esr = this.errors = this.icrLow = this.icrHigh = 0;
-    this.ldr = this.base.x2apic ? x2apicLogicalId(this.initialId) : 0;
-    this.dfr = 0xffff_ffff;
+    this.identity.reset();
+    this.esr = this.errors = this.icrLow = this.icrHigh = 0;
     this.svr = 0xff;
-    for (const set of [this.irr, this.isr, this.tmr]) set.clearAll();
-    this.lvt.fill(LVT_RESET);
+    this.priority.reset();
+    this.lvt.reset();
     this.externalMessage = false;
     this.timer.reset();
-    this.updatePriority();
     this.updateExternal();
   }
 
@@ -112,7 +108,7 @@ export class LocalApic implements InterruptController, MmioDevice, Stateful<Loca
   // ---- to the processor ----
 
   pending(): boolean {
-    return this.external || this.irr.highest >>> 4 > this.ppr >>> 4;
+    return this.external || this.priority.pending();
   }
 
   acknowledge(): number {
@@ -122,16 +118,12 @@ export class LocalApic implements InterruptController, MmioDevice, Stateful<Loca
       this.updateExternal();
       return vector;
     }
-    const vector = this.irr.highest;
-    if (vector >>> 4 <= this.ppr >>> 4) return this.svr & Svr.VECTOR;
-    this.irr.clear(vector);
-    this.isr.set(vector);
-    this.updatePriority();
-    return vector;
+    // What was pending is gone: the spurious vector.
+    return this.priority.acknowledge() ?? this.svr & Svr.VECTOR;
   }
 
   readCr8(): number {
-    return this.tpr >>> 4;
+    return this.priority.tpr >>> 4;
   }
 
   writeCr8(value: number): void {
@@ -139,33 +131,21 @@ export class LocalApic implements InterruptController, MmioDevice, Stateful<Loca
   }
 
   private setTpr(value: number): void {
-    this.tpr = value;
-    this.updatePriority();
+    this.priority.tpr = value;
     if (this.pending()) this.options.onChange();
-  }
-
-  /** SDM "Task and Processor Priorities". */
-  private updatePriority(): void {
-    const inService = this.isr.highest;
-    this.ppr = this.tpr >>> 4 >= inService >>> 4 ? this.tpr : inService & 0xf0;
   }
 
   private updateExternal(): void {
     const was = this.external;
-    this.external = this.base.enabled ? this.externalMessage || this.lineIsExternal(LINT0) || this.lineIsExternal(LINT1) : this.lines[LINT0];
+    this.external = (this.base.enabled && this.externalMessage) || this.lvt.external;
     if (this.external && !was) this.options.onChange();
-  }
-
-  private lineIsExternal(line: number): boolean {
-    return this.lines[line] && (this.lvt[LVT_LINT + line] & (Lvt.MASKED | Lvt.MODE)) === EXT_INT;
   }
 
   // ---- interrupts in ----
 
   /** Is a message to `destination` for this processor? `wide`: the 32 bits of an x2APIC, otherwise the 8 bits of the bus. */
   matches(destination: number, logical: boolean, wide = false): boolean {
-    if (destination === (wide ? BROADCAST32 : BROADCAST8)) return true;
-    return this.base.x2apic ? matchesX2apic(destination, logical, this.initialId, this.ldr) : matchesXapic(destination, logical, this.id, this.ldr, this.dfr);
+    return this.identity.matches(destination, logical, wide);
   }
 
   /** An interrupt message that is for this processor. False: not accepted, the APIC is switched off. */
@@ -202,10 +182,7 @@ export class LocalApic implements InterruptController, MmioDevice, Stateful<Loca
       this.error(Esr.RECEIVE_ILLEGAL_VECTOR);
       return true;
     }
-    // "Upon acceptance of an interrupt into the IRR, the corresponding TMR bit is cleared for edge-triggered interrupts and set for level."
-    if (level) this.tmr.set(vector);
-    else this.tmr.clear(vector);
-    this.irr.set(vector);
+    this.priority.request(vector, level);
     if (this.pending()) this.options.onChange();
     return true;
   }
@@ -213,79 +190,29 @@ export class LocalApic implements InterruptController, MmioDevice, Stateful<Loca
   private error(bit: number): void {
     if ((this.errors & bit) !== 0) return;
     this.errors |= bit;
-    this.signal(LVT_ERROR);
-  }
-
-  /** A local source with an entry in the local vector table has something to say (edge). */
-  private signal(index: number): void {
-    const lvt = this.lvt[index];
-    if ((lvt & Lvt.MASKED) !== 0) return;
-    // The timer and error entries have no delivery mode.
-    const mode = index === LVT_TIMER || index === LVT_ERROR ? DeliveryMode.Fixed : (lvt & Lvt.MODE) >>> Lvt.MODE_SHIFT;
-    this.accept(lvt & Lvt.VECTOR, mode, false);
-  }
-
-  private setLine(line: number, level: boolean): void {
-    const rising = level && !this.lines[line];
-    if (level === this.lines[line]) return;
-    this.lines[line] = level;
-    if (!this.base.enabled) {
-      if (line === LINT1 && rising) this.options.raiseNmi();
-    } else {
-      const lvt = this.lvt[LVT_LINT + line];
-      const mode = lvt & Lvt.MODE;
-      const levelTriggered = (lvt & Lvt.LEVEL) !== 0 && mode === DeliveryMode.Fixed;
-      if (levelTriggered) this.settleLine(line);
-      else if (rising && mode !== EXT_INT) this.signal(LVT_LINT + line);
-    }
-    this.updateExternal();
-  }
-
-  /** A level-triggered local pin requests again whenever its remote IRR is clear. */
-  private settleLine(line: number): void {
-    const index = LVT_LINT + line;
-    const lvt = this.lvt[index];
-    if (!this.lines[line] || (lvt & (Lvt.MASKED | Lvt.REMOTE_IRR | Lvt.MODE)) !== 0 || (lvt & Lvt.LEVEL) === 0) return;
-    if (this.accept(lvt & Lvt.VECTOR, DeliveryMode.Fixed, true)) this.lvt[index] |= Lvt.REMOTE_IRR;
+    this.lvt.signal(LVT_ERROR);
   }
 
   private endOfInterrupt(): void {
-    const vector = this.isr.highest;
-    if (vector === 0) return;
-    this.isr.clear(vector);
-    this.updatePriority();
-    if (this.tmr.has(vector)) this.endOfLevel(vector);
-    if (this.pending()) this.options.onChange();
-  }
-
-  private endOfLevel(vector: number): void {
-    for (const line of [LINT0, LINT1]) {
-      const index = LVT_LINT + line;
-      if ((this.lvt[index] & Lvt.REMOTE_IRR) === 0 || (this.lvt[index] & Lvt.VECTOR) !== vector) continue;
-      this.lvt[index] &= ~Lvt.REMOTE_IRR;
-      this.settleLine(line);
+    const served = this.priority.end();
+    if (served === undefined) return;
+    if (served.level) {
+      this.lvt.endOfLevel(served.vector);
+      if ((this.svr & Svr.SUPPRESS_EOI) === 0) this.options.onEoi?.(served.vector);
     }
-    if ((this.svr & Svr.SUPPRESS_EOI) === 0) this.options.onEoi?.(vector);
+    if (this.pending()) this.options.onChange();
   }
 
   // ---- interrupts out ----
 
   private sendIpi(): void {
-    const shorthand = this.icrLow >>> Icr.SHORTHAND_SHIFT;
-    const vector = this.icrLow & Icr.VECTOR;
-    const mode = (this.icrLow & Icr.MODE) >>> Icr.MODE_SHIFT;
-    if ((mode === DeliveryMode.Fixed || mode === DeliveryMode.LowestPriority) && vector < FIRST_VECTOR) return this.error(Esr.SEND_ILLEGAL_VECTOR);
-    // "INIT Level De-assert" synchronises arbitration ids, which no longer exist.
-    if (mode === DeliveryMode.Init && (this.icrLow & (Icr.LEVEL | Icr.ASSERT)) === Icr.LEVEL) return;
-    // "Valid Combinations for the Local APIC ICR": to oneself only fixed interrupts go by shorthand; there are no ExtINT messages.
-    const toSelfByShorthand = shorthand === Shorthand.Self || shorthand === Shorthand.AllIncludingSelf;
-    if (mode === DeliveryMode.ExtInt || (toSelfByShorthand && mode !== DeliveryMode.Fixed)) return;
     const wide = this.base.x2apic;
-    const destination = wide ? this.icrHigh : this.icrHigh >>> 24;
-    const logical = (this.icrLow & Icr.LOGICAL) !== 0;
-    const forSelf = toSelfByShorthand || (shorthand === Shorthand.None && this.matches(destination, logical, wide));
-    if (forSelf) this.accept(vector, mode, false);
-    if (shorthand !== Shorthand.Self) this.options.onIpi?.({ vector, deliveryMode: mode, destination, logical, shorthand });
+    const ipi = interruptCommand(this.icrLow, this.icrHigh, wide);
+    if (ipi === undefined) return;
+    if (ipi === 'illegal vector') return this.error(Esr.SEND_ILLEGAL_VECTOR);
+    const { vector, deliveryMode, destination, logical, shorthand } = ipi;
+    if (includesSelf(shorthand) || (shorthand === Shorthand.None && this.matches(destination, logical, wide))) this.accept(vector, deliveryMode, false);
+    if (shorthand !== Shorthand.Self) this.options.onIpi?.(ipi);
   }
 
   // ---- registers ----
@@ -293,17 +220,17 @@ export class LocalApic implements InterruptController, MmioDevice, Stateful<Loca
   private read(register: number): number {
     switch (register) {
       case Register.ID:
-        return this.base.x2apic ? this.initialId : this.id << 24;
+        return this.identity.idRegister;
       case Register.VERSION:
         return this.version;
       case Register.TPR:
-        return this.tpr;
+        return this.priority.tpr;
       case Register.PPR:
-        return this.ppr;
+        return this.priority.ppr;
       case Register.LDR:
-        return this.ldr;
+        return this.identity.ldr;
       case Register.DFR:
-        return this.dfr;
+        return this.identity.dfr;
       case Register.SVR:
         return this.svr;
       case Register.ESR:
@@ -319,28 +246,24 @@ export class LocalApic implements InterruptController, MmioDevice, Stateful<Loca
       case Register.DIVIDE:
         return this.timer.divideConfiguration;
     }
-    if (register >= Register.ISR && register < Register.TMR) return this.isr.word(register - Register.ISR);
-    if (register >= Register.TMR && register < Register.IRR) return this.tmr.word(register - Register.TMR);
-    if (register >= Register.IRR && register < Register.ESR) return this.irr.word(register - Register.IRR);
-    if (register >= Register.LVT_TIMER && register <= Register.LVT_ERROR) return this.lvt[entry(register)];
-    return 0;
+    return this.lvt.has(register) ? this.lvt.read(register) : (this.priority.read(register) ?? 0);
   }
 
   /** `value` holds only writable bits. */
   private write(register: number, value: number): void {
     switch (register) {
       case Register.ID:
-        this.id = value >>> 24;
+        this.identity.id = value >>> 24;
         return;
       case Register.TPR:
         return this.setTpr(value);
       case Register.EOI:
         return this.endOfInterrupt();
       case Register.LDR:
-        this.ldr = value;
+        this.identity.ldr = value;
         return;
       case Register.DFR:
-        this.dfr = (value | 0x0fff_ffff) >>> 0;
+        this.identity.dfr = value;
         return;
       case Register.SVR:
         return this.writeSvr(value);
@@ -366,30 +289,12 @@ export class LocalApic implements InterruptController, MmioDevice, Stateful<Loca
         else this.accept(value, DeliveryMode.Fixed, false);
         return;
     }
-    if (register >= Register.LVT_TIMER && register <= Register.LVT_ERROR) this.writeLvt(entry(register), value);
+    if (this.lvt.has(register)) this.lvt.write(register, value);
   }
 
   private writeSvr(value: number): void {
     this.svr = value;
-    // "The mask bits for all the LVT entries are set. Attempts to reset these bits will be ignored."
-    if (!this.softwareEnabled) for (let i = 0; i < LVT_ENTRIES; i++) this.writeLvt(i, this.lvt[i]);
-  }
-
-  private writeLvt(index: number, value: number): void {
-    const { writable } = REGISTERS[Register.LVT_TIMER + index]!;
-    if (!this.softwareEnabled) value |= Lvt.MASKED;
-    if (index === LVT_TIMER && this.options.tscDeadline === false) value &= ~(TimerMode.TscDeadline << Lvt.TIMER_MODE_SHIFT);
-    this.lvt[index] = (value & writable) | (this.lvt[index] & Lvt.REMOTE_IRR);
-    if (index === LVT_TIMER) {
-      // Mode 3 is reserved; it counts as the timer counts without bit 18.
-      const mode = (value & Lvt.TIMER_MODE) >>> Lvt.TIMER_MODE_SHIFT;
-      this.timer.configure(mode === 3 ? TimerMode.Periodic : mode, (value & Lvt.MASKED) !== 0);
-      return;
-    }
-    if (index !== LVT_LINT + LINT0 && index !== LVT_LINT + LINT1) return;
-    if ((value & Lvt.LEVEL) === 0) this.lvt[index] &= ~Lvt.REMOTE_IRR;
-    this.settleLine(index - LVT_LINT);
-    this.updateExternal();
+    if (!this.softwareEnabled) this.lvt.softwareDisabled();
   }
 
   // ---- xAPIC: 4 KiB of memory ----
@@ -457,9 +362,8 @@ export class LocalApic implements InterruptController, MmioDevice, Stateful<Loca
     if (!this.base.write(value)) return false;
     if (before.enabled && !this.base.enabled) this.resetRegisters();
     if (!before.x2apic && this.base.x2apic) {
-      // "State Changes From xAPIC Mode to x2APIC Mode": id, LDR and the high half of the ICR are not preserved.
-      this.id = this.initialId;
-      this.ldr = x2apicLogicalId(this.initialId);
+      // The high half of the ICR is not preserved either.
+      this.identity.enterX2apic();
       this.icrHigh = 0;
     }
     if (before.enabled !== this.base.enabled) this.updateExternal();
@@ -470,30 +374,25 @@ export class LocalApic implements InterruptController, MmioDevice, Stateful<Loca
   // ---- snapshots ----
 
   saveState(): LocalApicState {
-    const { id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage } = this;
+    const { svr, esr, errors, icrLow, icrHigh, externalMessage } = this;
     return {
       base: this.base.value.toString(),
-      ...{ id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage },
-      irr: this.irr.saveState(),
-      isr: this.isr.saveState(),
-      tmr: this.tmr.saveState(),
-      lvt: [...this.lvt],
-      lines: [...this.lines],
+      ...{ svr, esr, errors, icrLow, icrHigh, externalMessage },
+      ...this.identity.saveState(),
+      ...this.priority.saveState(),
+      ...this.lvt.saveState(),
       timer: this.timer.saveState(),
     };
   }
 
   restoreState(state: LocalApicState): void {
-    const { id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage } = state;
+    const { svr, esr, errors, icrLow, icrHigh, externalMessage } = state;
     this.base.restore(BigInt(state.base));
-    Object.assign(this, { id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, externalMessage });
-    this.irr.restoreState(state.irr);
-    this.isr.restoreState(state.isr);
-    this.tmr.restoreState(state.tmr);
-    this.lvt.set(state.lvt);
-    state.lines.forEach((level, i) => (this.lines[i] = level));
+    Object.assign(this, { svr, esr, errors, icrLow, icrHigh, externalMessage });
+    this.identity.restoreState(state);
+    this.priority.restoreState(state);
+    this.lvt.restoreState(state);
     this.timer.restoreState(state.timer);
-    this.updatePriority();
     this.updateExternal();
     this.options.onMove?.(this.base.mmio);
     if (this.pending()) this.options.onChange();

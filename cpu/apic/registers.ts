@@ -32,6 +32,8 @@ export const Shorthand = { None: 0, Self: 1, AllIncludingSelf: 2, AllExcludingSe
 /** Version: integrated APIC; bits 23:16 index of the last LVT entry; bit 24 EOI-broadcast suppression. */
 export const Version = { INTEGRATED: 0x14, MAX_LVT_SHIFT: 16, EOI_SUPPRESSION: 0x100_0000 } as const;
 export const LVT_ENTRIES = 6;
+/** Vectors below are reserved. */
+export const FIRST_VECTOR = 16;
 
 export interface RegisterLayout {
   readonly name: string;

@@ -66,7 +66,7 @@ function loadMemory(cpu: Cpu, insn: Insn, count: number): void {
   const [low, high] = [linearLow, linearHigh];
   if (count === 4 && (low & 15) !== 0) cpu.gp();
   if ((low & 0xfff) + count * 4 <= 0x1000) {
-    const host = cpu.mmu.hostOf(low, high, Access.Read);
+    const host = cpu.mmu.hostOf(low, high, Access.Read, count * 4);
     if (host !== 0) {
       if ((host & 3) === 0) for (let i = 0; i < count; i++) words[B + i] = cpu.u32[(host >>> 2) + i];
       else for (let i = 0; i < count; i++) words[B + i] = cpu.memory.view.getUint32(host + 4 * i, true);

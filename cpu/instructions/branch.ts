@@ -20,16 +20,23 @@ function loop(op: string, also: ((e: Stage) => Value) | undefined): Definition {
     semantics: (e) => {
       const more = ne(decrementCount(e), e.k(0));
       const taken = e.let(also ? and(more, also(e)) : more);
+      e.checkTarget(taken);
       e.commit();
       e.goIf(taken);
     },
   };
 }
 
+function jumpIndirect(e: Stage): void {
+  const target = e.peek();
+  e.checkIp(target, e.size);
+  e.goToIp(target, e.size);
+}
+
 /** Near branches; `size` of LOOP and JCXZ is the address size. */
 export const BRANCH: readonly Definition[] = [
   { op: 'JMP', sizes: [16, 32, 64], forms: ['j'], keepsFlags: true, endsBlock: true, semantics: (e) => e.goDirect() },
-  { op: 'JMPI', sizes: [16, 32, 64], forms: ['r', 'm'], keepsFlags: true, usesStack: true, endsBlock: true, semantics: (e) => e.goToIp(e.peek(), e.size) },
+  { op: 'JMPI', sizes: [16, 32, 64], forms: ['r', 'm'], keepsFlags: true, usesStack: true, endsBlock: true, semantics: jumpIndirect },
   { op: 'JCC', sizes: [32], forms: ['j'], keepsFlags: true, endsBlock: true, conditional: 'specialised', semantics: (e) => e.goIf(e.let(e.condition(e.cc))) },
   loop('LOOP', undefined),
   loop('LOOPE', (e) => e.condition(4)),

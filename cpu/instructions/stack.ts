@@ -41,6 +41,7 @@ export const STACK: readonly Definition[] = [
     usesStack: true,
     endsBlock: true,
     semantics: (e) => {
+      e.checkCallTarget();
       e.push(e.size === 64 ? e.nextIp() : e.cut(e.toI32(e.nextIp())), e.size);
       e.commit();
       e.goDirect();
@@ -55,6 +56,7 @@ export const STACK: readonly Definition[] = [
     endsBlock: true,
     semantics: (e) => {
       const target = e.peek();
+      e.checkIp(target, e.size);
       e.push(e.size === 64 ? e.nextIp() : e.cut(e.toI32(e.nextIp())), e.size);
       e.commit();
       e.goToIp(target, e.size);
@@ -69,6 +71,7 @@ export const STACK: readonly Definition[] = [
     endsBlock: true,
     semantics: (e) => {
       const target = e.pop(e.size, e.spec.form === 'i' ? e.immediate(64) : c64(0));
+      e.checkIp(target, e.size);
       e.commit();
       e.goToIp(target, e.size);
     },

@@ -2,20 +2,19 @@
  * Tier 1: every (operation, size, form) becomes one function (cpu, record) -> status that takes its operands from a decoded
  * record and calls the next record's handler as a tail call. Dispatch is decided in one place, next().
  */
-import { JUMP_CACHE, R, S, T, TLB, TLB_BITS, TLB_ENTRY, TLB_VICTIM } from '../layout';
+import { R, S, T, TLB, TLB_BITS, TLB_ENTRY, TLB_VICTIM } from '../layout';
 import { FlagKind } from '../flags';
 import { SlowFlag } from '../slow-path';
 import type { Definition } from '../instructions/definition';
 import { DEFINITIONS } from '../instructions/definitions';
 import { MAX_BLOCK, Rec, Status } from './record';
 import { buildArithmetic } from './arithmetic-flags';
-import { jumpSlot } from './jump-hash';
+import { buildArrive, buildBranch, buildJump, buildTarget, ipOf, nonCanonical } from './branch-target';
 import { Stage } from './stage';
 import type { SharedFunctions, Specialisation } from './staging';
 import {
   I32,
   I64,
-  Module,
   add,
   and,
   c32,
@@ -31,17 +30,16 @@ import {
   lts,
   ltu,
   or,
-  select,
   sext,
   shl,
   shr,
   sub,
   wrap,
-  xor,
   zext,
   type Fn,
   type Value,
 } from './wasm';
+import { Module } from './wasm-module';
 
 /** Handlers that stand for no instruction. */
 export const Special = {
@@ -115,33 +113,52 @@ class InterpreterStage extends Stage {
 
   /** Leaves with R.RIP at a linear address. */
   private leaveAt(status: Status, linear: Value): void {
-    this.f.store64(this.cpu, sub(linear, load64(this.cpu, R.CODE_BASE)), R.RIP);
+    this.f.store64(this.cpu, ipOf(this.cpu, linear), R.RIP);
     this.leave(status);
   }
-  /** Charges the block; when the budget runs low, leaves for the address that `where` gives. */
-  private charge(where: () => Value): void {
+  /** Charges the block; when the budget runs low, `leave` leaves. */
+  private charge(leave: () => void): void {
     const left = this.let(sub(load32(this.cpu, R.BUDGET), load8u(this.record, Rec.COUNT)));
     this.f.store32(this.cpu, left, R.BUDGET);
-    this.f.if(lts(left, c32(MAX_BLOCK)), () => this.leaveAt(Status.Budget, where()));
+    this.f.if(lts(left, c32(MAX_BLOCK)), leave);
+  }
+  private leaveAtTarget(): void {
+    this.f.return(call(this.shared.arrive, I32, this.cpu, this.record, this.targetLinear(), c32(Status.Budget)));
   }
   private follow(): void {
     const link = this.let(load32(this.record, Rec.LINK));
-    this.f.if(eqz(link), () => this.f.tailCall(this.shared.jump, this.cpu, this.record, this.targetLinear()));
+    this.f.if(eqz(link), () => this.f.tailCall(this.shared.branch, this.cpu, this.record, this.targetLinear()));
     this.next(link);
   }
   goDirect(): void {
-    this.charge(() => this.targetLinear());
+    this.charge(() => this.leaveAtTarget());
     this.follow();
   }
   goIf(condition: Value): void {
     const taken = this.let(condition);
-    this.charge(() => select(this.targetLinear(), this.nextLinear(), taken));
+    this.charge(() => {
+      this.f.if(taken, () => this.leaveAtTarget());
+      this.leaveAt(Status.Budget, this.nextLinear());
+    });
     this.f.if(taken, () => this.follow());
     this.nextRecord();
   }
   goTo(linear: Value): void {
     const target = this.let(linear);
-    this.charge(() => target);
+    this.charge(() => this.leaveAt(Status.Budget, target));
+    this.f.tailCall(this.shared.jump, this.cpu, this.record, target);
+  }
+  /** Goes on behind the last record of a run. That is no branch: what is wrong with the address is found out there. */
+  goOn(): void {
+    this.charge(() => this.leaveAt(Status.Budget, this.targetLinear()));
+    this.follow();
+  }
+  /** Goes to where a TypeScript instruction left R.RIP. */
+  goToRip(): void {
+    const target = this.let(and(add(load64(this.cpu, R.RIP), load64(this.cpu, R.CODE_BASE)), load64(this.cpu, R.IP_MASK)));
+    this.charge(() => this.leaveAt(Status.Budget, target));
+    // Never to the jump cache, whose tags distinguish canonical addresses only.
+    this.f.if(nonCanonical(target), () => this.leaveAt(Status.Link, target));
     this.f.tailCall(this.shared.jump, this.cpu, this.record, target);
   }
 }
@@ -197,7 +214,16 @@ export class Interpreter {
     buildTranslate(translate.fn, slowTranslate);
     const jump = module.function([I32, I32, I64], [I32]);
     buildJump(jump.fn, handlerType);
-    const shared: SharedFunctions = { translate: translate.index, arithmetic: arithmetic.index, jump: jump.index, system, divide, handlerType };
+    const target = module.function([I32, I32, I64], [I64]);
+    buildTarget(target.fn);
+    const branch = module.function([I32, I32, I64], [I32]);
+    buildBranch(branch.fn, handlerType, target.index);
+    const arrive = module.function([I32, I32, I64, I32], [I32]);
+    buildArrive(arrive.fn, target.index);
+    const shared: SharedFunctions = {
+      ...{ translate: translate.index, arithmetic: arithmetic.index, jump: jump.index, target: target.index, branch: branch.index, arrive: arrive.index },
+      ...{ system, divide, handlerType },
+    };
 
     const handler = (spec: Specialisation, body: (e: InterpreterStage) => void): number => {
       const { fn, index } = module.function([I32, I32], [I32]);
@@ -274,11 +300,11 @@ export class Interpreter {
   private buildSpecials(handler: (spec: Specialisation, body: (e: InterpreterStage) => void) => number, blank: Specialisation): void {
     const put = (name: string, body: (e: InterpreterStage) => void): void => void this.special.set(name, handler(blank, body));
     put(Special.Fall, (e) => {
-      e.goDirect();
+      e.goOn();
       e.f.unreachable();
     });
     put(Special.Stale, (e) => {
-      e.f.store64(e.cpu, sub(e.targetLinear(), load64(e.cpu, R.CODE_BASE)), R.RIP);
+      e.f.store64(e.cpu, ipOf(e.cpu, e.targetLinear()), R.RIP);
       e.leave(Status.Lookup);
       e.f.unreachable();
     });
@@ -288,7 +314,7 @@ export class Interpreter {
     });
     put(Special.SystemEnd, (e) => {
       e.callSystem();
-      e.goTo(add(load64(e.cpu, R.RIP), load64(e.cpu, R.CODE_BASE)));
+      e.goToRip();
     });
     // Segment addressing: DST temp, SRC offset of the segment register's words, IMMEDIATE low half: offset of the mask, high half: bytes - 1.
     const offset = (e: InterpreterStage): Value => e.let(and(e.effectiveAddress(), load64(add(e.cpu, load32(e.record, Rec.IMMEDIATE)))));
@@ -346,19 +372,4 @@ function buildTranslate(f: Fn, slow: number): void {
     f.return(add(wrap(linear), load32(entry, TLB + T.ADDEND)));
   });
   f.generate(call(slow, I32, cpu, record, wrap(linear), wrap(shr(linear, c64(32))), flags));
-}
-
-/** (cpu, record, linear) -> status: goes to a linear address through the jump cache, or leaves to look it up. */
-function buildJump(f: Fn, handlerType: number): void {
-  const [cpu, record, linear] = [f.get(0), f.get(1), f.get(2)];
-  const entry = f.let(jumpSlot(cpu, linear));
-  f.if(eq(load64(entry, JUMP_CACHE), xor(linear, load64(cpu, R.JUMP_KEY))), () => {
-    f.store64(cpu, and(linear, c64(-4096)), R.PAGE_BASE);
-    const target = f.let(load32(entry, JUMP_CACHE + 8));
-    f.tailCallIndirect(handlerType, load32(target, Rec.HANDLER), cpu, target);
-  });
-  f.store64(cpu, sub(linear, load64(cpu, R.CODE_BASE)), R.RIP);
-  f.store32(cpu, record, R.EXIT_RECORD);
-  f.return(c32(Status.Link));
-  f.unreachable();
 }

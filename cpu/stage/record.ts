@@ -13,6 +13,8 @@ export const Rec = {
   INDEX: 10,
   /** Scale as a shift count, u8. */
   SHIFT: 12,
+  /** The same byte of a direct branch: not 0 if the operand size cuts its target to 16 bits. */
+  IP16: 12,
   /** Instructions of the block up to and including this one, u8; set in records that end a block. */
   COUNT: 13,
   /** Page offset of the next instruction, u16 (may be >= 4096). */
@@ -51,4 +53,6 @@ export enum Status {
   Misaligned = 9,
   /** MMX may not be used at EXIT_RECORD, or an x87 exception is pending: #UD, #NM or #MF. */
   MmxUnavailable = 10,
+  /** EXIT_RECORD may not branch to its target: #GP(0). */
+  BranchFault = 11,
 }

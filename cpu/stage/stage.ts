@@ -12,7 +12,8 @@ import { SlowFlag } from '../slow-path';
 import { Cr0 } from '../registers';
 import { FlagStage } from './flag-stage';
 import { Status } from './record';
-import { type Value, I32, add, and, c32, c64, call, gtu, load32, load64, ltu, or, shl, sub, wrap, xor } from './wasm';
+import { codeLimit, nonCanonical, refused } from './branch-target';
+import { type Value, I32, I64, add, and, c32, c64, call, gtu, load32, load64, ltu, or, shl, sub, wrap, xor } from './wasm';
 
 const [FSW_ES, FSW_TOP] = [0x80, 0x3800];
 
@@ -111,6 +112,26 @@ export abstract class Stage extends FlagStage {
   goToIp(ip: Value, size: number): void {
     const offset = size === 64 ? ip : this.toI64(ip);
     this.goTo(this.spec.legacy ? and(add(offset, this.word64(R.CODE_BASE)), c64(0xffff_ffffn)) : offset);
+  }
+
+  /** Leaves with #GP(0) if a near branch to the offset `ip` of `size` bits is not allowed. Nothing must have changed yet. */
+  checkIp(ip: Value, size: number): void {
+    if (!this.spec.legacy) {
+      if (size === 64) this.f.if(nonCanonical(ip), () => this.leave(Status.BranchFault));
+    } else this.f.if(gtu(this.toI64(ip), codeLimit(this.cpu)), () => this.leave(Status.BranchFault));
+  }
+  /** The same for a direct branch, if it is taken. */
+  checkTarget(taken: Value): void {
+    this.f.if(taken, () => this.refuseTarget());
+  }
+  private refuseTarget(): void {
+    const target = call(this.shared.target, I64, this.cpu, this.record, this.targetLinear());
+    this.f.if(refused(target), () => this.leave(Status.BranchFault));
+  }
+  /** The same for CALL, which is always taken. */
+  checkCallTarget(): void {
+    if (this.spec.legacy) this.refuseTarget();
+    else this.f.if(nonCanonical(this.targetLinear()), () => this.leave(Status.BranchFault));
   }
 
   /** Runs the record's TypeScript handler; leaves if it unwound. */

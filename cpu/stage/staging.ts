@@ -23,6 +23,12 @@ export interface SharedFunctions {
   readonly arithmetic: number;
   /** (cpu, record, linear i64) -> status: jumps there through the jump cache. */
   readonly jump: number;
+  /** (cpu, record, linear i64) -> linear i64: target of a direct branch, or the refusal of it (branch-target.ts). */
+  readonly target: number;
+  /** (cpu, record, linear i64) -> status: as `jump`, for the target of a direct branch. */
+  readonly branch: number;
+  /** (cpu, record, linear i64, status) -> status: leaves at the target of a direct branch. */
+  readonly arrive: number;
   /** (cpu, record) -> status: runs the TypeScript handler of the record. */
   readonly system: number;
   /** (cpu, divisor i64, signed i32) -> 0, or 1 for #DE: divides RDX:RAX into RAX and RDX. */

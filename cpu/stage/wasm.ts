@@ -1,64 +1,13 @@
 /**
- * A small WebAssembly assembler: typed expression trees, functions, modules. Encodings: WebAssembly Core Specification,
- * "Binary Format". An expression is generated where it is used; one that is used twice must be bound with Fn.let.
+ * A small WebAssembly assembler: typed expression trees and functions; modules are in wasm-module.ts. Encodings: WebAssembly Core
+ * Specification, "Binary Format". An expression is generated where it is used; one that is used twice must be bound with Fn.let.
  */
+import { Bytes } from './wasm-bytes';
+
 export const I32 = 0x7f;
 export const I64 = 0x7e;
 export const V128 = 0x7b;
 export type ValueType = typeof I32 | typeof I64 | typeof V128;
-
-/** Growing byte buffer with LEB128. */
-export class Bytes {
-  private buffer = new Uint8Array(256);
-  length = 0;
-
-  private reserve(extra: number): void {
-    if (this.length + extra <= this.buffer.length) return;
-    const grown = new Uint8Array(Math.max(this.buffer.length * 2, this.length + extra));
-    grown.set(this.buffer.subarray(0, this.length));
-    this.buffer = grown;
-  }
-  u8(value: number): void {
-    this.reserve(1);
-    this.buffer[this.length++] = value;
-  }
-  u32(value: number): void {
-    let v = value >>> 0;
-    for (; v >= 0x80; v >>>= 7) this.u8((v & 0x7f) | 0x80);
-    this.u8(v);
-  }
-  s64(value: bigint): void {
-    let v = BigInt.asIntN(64, value);
-    for (;;) {
-      const low = Number(v & 0x7fn);
-      v >>= 7n;
-      if ((v === 0n && (low & 0x40) === 0) || (v === -1n && (low & 0x40) !== 0)) return this.u8(low);
-      this.u8(low | 0x80);
-    }
-  }
-  s32(value: number): void {
-    let v = value | 0;
-    for (;;) {
-      const low = v & 0x7f;
-      v >>= 7;
-      if ((v === 0 && (low & 0x40) === 0) || (v === -1 && (low & 0x40) !== 0)) return this.u8(low);
-      this.u8(low | 0x80);
-    }
-  }
-  raw(bytes: ArrayLike<number>): void {
-    this.reserve(bytes.length);
-    this.buffer.set(bytes, this.length);
-    this.length += bytes.length;
-  }
-  name(text: string): void {
-    const bytes = new TextEncoder().encode(text);
-    this.u32(bytes.length);
-    this.raw(bytes);
-  }
-  view(): Uint8Array {
-    return this.buffer.subarray(0, this.length);
-  }
-}
 
 const Op = { LocalGet: 0x20, Call: 0x10, Select: 0x1b, I32Const: 0x41, I64Const: 0x42, SimdPrefix: 0xfd00 } as const;
 
@@ -319,111 +268,5 @@ export class Fn {
     body.raw(this.code.view());
     body.u8(0x0b);
     return body.view();
-  }
-}
-
-/** A module that imports memory and a table from "env", beside functions, and exports functions by name. */
-export class Module {
-  private readonly types: string[] = [];
-  private readonly typeBytes: number[][] = [];
-  private readonly imports: { name: string; type: number }[] = [];
-  private readonly functions: { fn: Fn; type: number }[] = [];
-  private readonly exports: { name: string; index: number }[] = [];
-  /** Function indexes placed in the table from tableOffset on. */
-  readonly elements: number[] = [];
-  constructor(
-    private readonly memoryPages: number,
-    private readonly tableOffset: number,
-  ) {}
-
-  type(parameters: readonly ValueType[], results: readonly ValueType[]): number {
-    const key = `${parameters.join()}>${results.join()}`;
-    let index = this.types.indexOf(key);
-    if (index < 0) {
-      index = this.types.push(key) - 1;
-      this.typeBytes.push([0x60, parameters.length, ...parameters, results.length, ...results]);
-    }
-    return index;
-  }
-  /** All imports must come before the first function. */
-  importFunction(name: string, parameters: readonly ValueType[], results: readonly ValueType[]): number {
-    return this.imports.push({ name, type: this.type(parameters, results) }) - 1;
-  }
-  function(parameters: readonly ValueType[], results: readonly ValueType[]): { fn: Fn; index: number } {
-    const fn = new Fn(parameters, results);
-    this.functions.push({ fn, type: this.type(parameters, results) });
-    return { fn, index: this.imports.length + this.functions.length - 1 };
-  }
-  export(name: string, index: number): void {
-    this.exports.push({ name, index });
-  }
-
-  encode(): Uint8Array<ArrayBuffer> {
-    const out = new Bytes();
-    out.raw([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
-    const section = (id: number, write: (b: Bytes) => void): void => {
-      const b = new Bytes();
-      write(b);
-      out.u8(id);
-      out.u32(b.length);
-      out.raw(b.view());
-    };
-    section(1, (b) => {
-      b.u32(this.typeBytes.length);
-      for (const t of this.typeBytes) b.raw(t);
-    });
-    section(2, (b) => {
-      b.u32(this.imports.length + 2);
-      for (const i of this.imports) {
-        b.name('env');
-        b.name(i.name);
-        b.u8(0);
-        b.u32(i.type);
-      }
-      b.name('env');
-      b.name('memory');
-      b.u8(2);
-      b.u8(1);
-      b.u32(this.memoryPages);
-      b.u32(this.memoryPages);
-      b.name('env');
-      b.name('table');
-      b.u8(1);
-      b.u8(0x70);
-      b.u8(0);
-      b.u32(0);
-    });
-    section(3, (b) => {
-      b.u32(this.functions.length);
-      for (const f of this.functions) b.u32(f.type);
-    });
-    section(7, (b) => {
-      b.u32(this.exports.length);
-      for (const e of this.exports) {
-        b.name(e.name);
-        b.u8(0);
-        b.u32(e.index);
-      }
-    });
-    if (this.elements.length > 0) {
-      section(9, (b) => {
-        b.u32(1);
-        b.u8(0);
-        b.u8(0x41);
-        b.s32(this.tableOffset);
-        b.u8(0x0b);
-        b.u32(this.elements.length);
-        for (const e of this.elements) b.u32(e);
-      });
-    }
-    section(10, (b) => {
-      b.u32(this.functions.length);
-      for (const { fn } of this.functions) {
-        const body = fn.encode();
-        b.u32(body.length);
-        b.raw(body);
-      }
-    });
-    return new Uint8Array(out.view());
   }
 }

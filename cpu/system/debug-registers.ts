@@ -1,6 +1,6 @@
 /** MOV to and from debug registers. Breakpoints themselves: ../debug.ts. */
 import { Cr4, Vector, type Cpu } from '../cpu';
-import { Dr6, Dr7, dr6Of, setDr7 } from '../debug';
+import { Dr6, Dr7, dr6Of, setBreakpointAddress, setDr7 } from '../debug';
 import type { Insn } from '../decoder/insn';
 import { Sensitive } from '../interfaces';
 import { R } from '../layout';
@@ -32,7 +32,7 @@ function movDr(cpu: Cpu, insn: Insn): void {
 function movToDr(cpu: Cpu, insn: Insn): void {
   const value = cpu.gprSized(insn.src, insn.size);
   const dr = access(cpu, insn.dst, Sensitive.MOV_TO_DR, value);
-  if (dr < 4) return cpu.set64(offsetOf(dr), value);
+  if (dr < 4) return setBreakpointAddress(cpu, dr, value);
   if (value >> 32n !== 0n) cpu.gp();
   const low = Number(value);
   if (dr === 6) cpu.set64(R.DR6, BigInt(dr6Of(low)));

@@ -75,7 +75,7 @@ function quickHost(cpu: Cpu, insn: Insn): number {
   low -= carry * TWO32;
   high = (high + carry) % TWO32;
   if ((low & 15) !== 0 || (high << 16) >> 16 !== (high | 0)) return 0;
-  return cpu.mmu.hostOf(low | 0, high | 0, Access.Write);
+  return cpu.mmu.hostOf(low | 0, high | 0, Access.Write, 16);
 }
 
 function exchangeInPlace(cpu: Cpu, host: number): void {

@@ -13,7 +13,7 @@ export function readBlock(cpu: Cpu, linear: bigint, into: Uint8Array, at: number
     const from = linearAfter(cpu, linear, done);
     const low = Number(from & 0xffff_ffffn) | 0;
     const chunk = Math.min(length - done, PAGE - (low & 0xfff));
-    const host = cpu.mmu.hostOf(low, Number(from >> 32n) | 0, Access.Read);
+    const host = cpu.mmu.hostOf(low, Number(from >> 32n) | 0, Access.Read, chunk);
     if (host !== 0) for (let i = 0; i < chunk; i++) into[at + done + i] = cpu.u8[host + i];
     else for (let i = 0; i < chunk; i++) into[at + done + i] = Number(cpu.readLinear(linearAfter(cpu, from, i), 1));
     done += chunk;
@@ -26,7 +26,7 @@ export function writeBlock(cpu: Cpu, linear: bigint, bytes: Uint8Array, at: numb
     const to = linearAfter(cpu, linear, done);
     const low = Number(to & 0xffff_ffffn) | 0;
     const chunk = Math.min(length - done, PAGE - (low & 0xfff));
-    const host = cpu.mmu.hostOf(low, Number(to >> 32n) | 0, Access.Write);
+    const host = cpu.mmu.hostOf(low, Number(to >> 32n) | 0, Access.Write, chunk);
     if (host !== 0) {
       cpu.memory.aboutToWrite(cpu.memory.physical(host), host, chunk);
       for (let i = 0; i < chunk; i++) cpu.u8[host + i] = bytes[at + done + i];

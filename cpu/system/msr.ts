@@ -1,6 +1,6 @@
 /** RDMSR and WRMSR: who answers for an index. The list of the core's own MSRs is msr-table.ts. */
 import { Cr0, type Cpu } from '../cpu';
-import { DR6_FIXED, DR7_FIXED } from '../debug';
+import { DR6_FIXED, DR7_FIXED, breakpointsChanged } from '../debug';
 import { Sensitive, type CpuProfile } from '../interfaces';
 import { R } from '../layout';
 import type { Msr } from './msr-row';
@@ -72,6 +72,7 @@ function rdmsr(cpu: Cpu): void {
   if (value === undefined) return cpu.gp();
   cpu.setGpr32(RAX, Number(value & 0xffff_ffffn));
   cpu.setGpr32(RDX, Number(value >> 32n));
+  cpu.observer.msr?.(cpu, index, value, false);
 }
 
 function wrmsr(cpu: Cpu): void {
@@ -80,6 +81,7 @@ function wrmsr(cpu: Cpu): void {
   const value = (BigInt(cpu.gpr32(RDX)) << 32n) | BigInt(cpu.gpr32(RAX));
   if (cpu.exits(Sensitive.WRMSR, index, value)) return;
   writeMsr(cpu, index, value);
+  cpu.observer.msr?.(cpu, index, value, true);
 }
 
 /**
@@ -118,8 +120,8 @@ export function resetSystemRegisters(cpu: Cpu): void {
     for (const offset of [R.CPUID_OVERRIDE_7, R.CPUID_OVERRIDE_1, R.CPUID_OVERRIDE_EXTENDED]) cpu.set64(offset, 0n);
     for (let n = 0; n < 2 * COUNTERS; n++) cpu.set64(R.PERF_SELECT + 8 * n, 0n);
   }
-  cpu.mmu.uncached = false;
   cpu.mmu.flushAll();
+  breakpointsChanged(cpu);
 }
 
 export const MSR: SystemInstructions = {

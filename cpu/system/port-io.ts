@@ -5,6 +5,7 @@ import { Segment, type Insn } from '../decoder/insn';
 import { Sensitive } from '../interfaces';
 import { R } from '../layout';
 import { Access } from '../mmu';
+import { repeatAgain } from '../string';
 import type { SystemInstructions } from './table';
 
 const RAX = 0,
@@ -82,7 +83,7 @@ function repeat(cpu: Cpu, insn: Insn, iteration: (cpu: Cpu, insn: Insn) => void)
   }
   iteration(cpu, insn);
   step(cpu, RCX, -1, insn.addressSize);
-  if (cpu.gprSized(RCX, insn.addressSize) !== 0n) cpu.rip = cpu.currentRip();
+  if (cpu.gprSized(RCX, insn.addressSize) !== 0n) repeatAgain(cpu);
 }
 
 function step(cpu: Cpu, register: number, by: number, addressSize: number): void {

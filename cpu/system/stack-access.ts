@@ -39,7 +39,7 @@ function pushQuick(cpu: Cpu, value: number): boolean {
   if (cpu.codeSize !== 64 || low < 8 || ((low - 8) & 0xfff) > 0xff8) return false;
   const high = cpu.u32[word + 1];
   if ((high << 16) >> 16 !== (high | 0)) return false;
-  const host = cpu.mmu.hostOf((low - 8) | 0, high | 0, Access.Write);
+  const host = cpu.mmu.hostOf((low - 8) | 0, high | 0, Access.Write, 8);
   if (host === 0) return false;
   cpu.memory.view.setUint32(host, value, true);
   cpu.memory.view.setUint32(host + 4, 0, true);
@@ -54,7 +54,7 @@ export function popNumber(cpu: Cpu, bytes: number): number {
     const low = cpu.u32[word];
     const high = cpu.u32[word + 1];
     if (cpu.codeSize === 64 && low < 0xffff_fff8 && (low & 0xfff) <= 0xff8 && (high << 16) >> 16 === (high | 0)) {
-      const host = cpu.mmu.hostOf(low | 0, high | 0, Access.Read);
+      const host = cpu.mmu.hostOf(low | 0, high | 0, Access.Read, 8);
       if (host !== 0) {
         cpu.u32[word] = low + 8;
         return cpu.memory.view.getUint32(host, true);

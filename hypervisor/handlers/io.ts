@@ -3,10 +3,10 @@ import type { ExitHandler } from '../routes';
 
 const RAX = 0;
 
-/** IN and OUT go to the VM's own ports; INS and OUTS are emulated, for they touch memory. */
+/** IN and OUT go to the VM's own ports; INS and OUTS are emulated, for they touch memory, and so is what an I/O breakpoint may see. */
 export const handleIo: ExitHandler<'io'> = (vcpu, exit): Outcome => {
   vcpu.detail = exit.port;
-  if (exit.string) return vcpu.emulate();
+  if (exit.string || vcpu.processor.breakpointsEnabled()) return vcpu.emulate();
   const old = vcpu.processor.gpr32(RAX);
   if (!exit.input) {
     vcpu.ports.write(exit.port, exit.size, exit.size === 1 ? old & 0xff : exit.size === 2 ? old & 0xffff : old);

@@ -49,8 +49,8 @@ export function setUpControls(block: ControlBlock, cpu: Cpu, frames: HostFrames,
   block.set64(VMCB.IOPM_BASE_PA, BigInt(ioPermissionMap(cpu, frames)));
   block.set64(VMCB.MSRPM_BASE_PA, BigInt(msrPermissionMap(cpu, frames)));
   block.set32(VMCB.GUEST_ASID, GUEST_ASID);
-  // Physical interrupts follow the flag of the host, not that of the guest.
-  block.set32(VMCB.V_INTR, VIntr.V_INTR_MASKING);
+  // Physical interrupts follow the flag of the host, not that of the guest; NMIs are the processor's to hold while they are masked.
+  block.set32(VMCB.V_INTR, VIntr.V_INTR_MASKING | VIntr.V_NMI_ENABLE);
   block.set32(VMCB.NESTED_CONTROL, NestedControl.NP_ENABLE);
   block.set64(VMCB.N_CR3, BigInt(nestedRoot));
 }

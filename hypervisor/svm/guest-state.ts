@@ -4,12 +4,13 @@
  */
 import { Activity, Efer, type Cpu } from '../../cpu/cpu';
 import { Segment } from '../../cpu/decoder/insn';
+import { setDr7 } from '../../cpu/debug';
 import { R, S, SEGMENT_STRIDE, seg } from '../../cpu/layout';
 import type { EntryState } from '../../guests/boot/entry-state';
-import { InterruptShadow } from '../../svm/controls';
+import { InterruptShadow, VIntr } from '../../svm/controls';
 import { SegmentOffset, VMCB } from '../../svm/vmcb/layout';
 import { entrySegments, type LoadedSegment } from '../entry-segments';
-import { copyUnswitched } from '../unswitched-state';
+import { copyUnswitched, flagsBehind } from '../unswitched-state';
 import type { ControlBlock } from './control-block';
 
 const PAT_RESET = 0x0007_0406_0007_0406n;
@@ -91,23 +92,28 @@ export class GuestStateExchange {
     model.setRflags(block.get32(VMCB.RFLAGS));
     model.shadowAt = -1;
     model.pendingDebug = 0;
+    model.nmiBlocked = (block.get32(VMCB.V_INTR) & VIntr.V_NMI_MASK) !== 0;
     model.activity = Activity.Active;
     model.modeChanged();
     model.mmu.flushAll();
+    setDr7(model, block.get32(VMCB.DR7));
     const first = (model.base + R.CR0) >>> 2;
     this.before.set(model.u32.subarray(first, first + this.before.length));
   }
 
-  /** The instruction is done: RIP moved, the interrupt shadow is over. */
+  /** The instruction is done: RIP moved, the interrupt shadow is over unless it began one. */
   fromModel(model: Cpu): void {
     const { block, cpu } = this;
     copyUnswitched(model, cpu);
     block.setWords(VMCB.RAX, model.get32(R.GPR + RAX * 8), model.get32(R.GPR + RAX * 8 + 4));
     block.setWords(VMCB.RSP, model.get32(R.GPR + RSP * 8), model.get32(R.GPR + RSP * 8 + 4));
     block.setWords(VMCB.RIP, model.get32(R.RIP), model.get32(R.RIP + 4));
-    block.setWords(VMCB.RFLAGS, model.rflags(), 0);
-    const shadow = block.get32(VMCB.INTERRUPT_SHADOW);
-    if ((shadow & InterruptShadow.INTERRUPT_SHADOW) !== 0) block.set32(VMCB.INTERRUPT_SHADOW, shadow & ~InterruptShadow.INTERRUPT_SHADOW);
+    block.setWords(VMCB.RFLAGS, flagsBehind(model), 0);
+    const shadow = model.inShadow() ? InterruptShadow.INTERRUPT_SHADOW : 0;
+    if (shadow !== block.get32(VMCB.INTERRUPT_SHADOW)) block.set32(VMCB.INTERRUPT_SHADOW, shadow);
+    const masked = model.nmiBlocked ? VIntr.V_NMI_MASK : 0;
+    const virtual = block.get32(VMCB.V_INTR);
+    if ((virtual & VIntr.V_NMI_MASK) !== masked) block.set32(VMCB.V_INTR, (virtual & ~VIntr.V_NMI_MASK) | masked);
     if (this.systemStateChanged(model)) this.systemStateFrom(model);
   }
 
@@ -121,6 +127,7 @@ export class GuestStateExchange {
   private systemStateFrom(model: Cpu): void {
     const { block, cpu } = this;
     for (const [field, from] of WIDE) if (from >= R.CR0) block.set64(field, model.get64(from));
+    block.set64(VMCB.DR7, model.get64(R.DR7));
     block.set64(VMCB.EFER, model.get64(R.EFER) | BigInt(Efer.SVME));
     block.set32(VMCB.GDTR_LIMIT, model.get32(R.GDTR_LIMIT));
     block.set32(VMCB.IDTR_LIMIT, model.get32(R.IDTR_LIMIT));
@@ -144,7 +151,6 @@ const WIDE: readonly (readonly [field: number, blockOffset: number])[] = [
   [VMCB.CR3, R.CR3],
   [VMCB.CR4, R.CR4],
   [VMCB.DR6, R.DR6],
-  [VMCB.DR7, R.DR7],
   [VMCB.G_PAT, R.PAT],
   [VMCB.GDTR_BASE, R.GDTR_BASE],
   [VMCB.IDTR_BASE, R.IDTR_BASE],

@@ -4,12 +4,15 @@
  */
 import { Efer, type Cpu } from '../../cpu/cpu';
 import type { Engine } from '../../cpu/engine';
+import { Dr6, Dr7, dr6After } from '../../cpu/debug';
+import { EventType as CpuEventType, REGISTERS_HOLD_IT, type CpuEvent } from '../../cpu/interfaces';
 import { R } from '../../cpu/layout';
 import type { Scheduler } from '../../devices/bus';
 import type { EntryState } from '../../guests/boot/entry-state';
 import { EVENT_TYPE_SHIFT, EventInfo, EventType, Intercept3, InterruptShadow, TlbControl, VIntr, V_INTR_PRIO_SHIFT } from '../../svm/controls';
 import { explain, violations } from '../../svm/entry/explain';
 import { ExitCode, exitCodeName, exitCodeOf } from '../../svm/exit/code';
+import { SvmFeature } from '../../svm/features';
 import type { Svm } from '../../svm/svm';
 import { VMCB } from '../../svm/vmcb/layout';
 import type { Stateful } from '../../memory/stateful';
@@ -26,6 +29,8 @@ import { HostTimer } from './host-timer';
 
 /** Present, writable, user: nested tables are walked as if by user-mode accesses. */
 const NPT_FORMAT: NestedFormat = { table: 7, readWriteExecute: 7, readExecute: 5 };
+/** Next RIPs tell where an intercepted instruction ends; virtual NMIs are held by the processor while they are masked. */
+const NEEDED = [SvmFeature.NP, SvmFeature.NRIPS, SvmFeature.VNMI];
 const VMRUN = [0x0f, 0x01, 0xd8];
 const VM_HSAVE_PA = 0xc001_0117;
 /** Software interrupts and INT3 or INTO happen again when the instruction does. */
@@ -34,9 +39,15 @@ const BREAKPOINT = 3,
   DEBUG = 1;
 const RFLAGS_FIXED = 0x2,
   RFLAGS_TF = 0x100,
-  RFLAGS_IF = 0x200;
+  RFLAGS_IF = 0x200,
+  RFLAGS_RF = 0x1_0000;
 const CS_LONG = 0x200;
-const DR6_BS = 0x4000;
+const CPU_EVENT_TYPES: Readonly<Record<number, CpuEventType>> = {
+  [EventType.INTR]: CpuEventType.ExternalInterrupt,
+  [EventType.NMI]: CpuEventType.Nmi,
+  [EventType.EXCEPTION]: CpuEventType.HardwareException,
+  [EventType.SOFTWARE_INTERRUPT]: CpuEventType.SoftwareInterrupt,
+};
 const HIGHEST_PRIORITY = 0xf;
 const RAX = 0,
   RSP = 4;
@@ -61,7 +72,7 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
   private readonly timer: HostTimer;
   paused = false;
   windowRequested = false;
-  injecting = false;
+  private injecting = false;
 
   /** @param scheduler timers of the physical machine. */
   constructor(
@@ -71,6 +82,8 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
     frames: HostFrames,
     scheduler: Scheduler,
   ) {
+    for (const feature of NEEDED)
+      if (!svm.has(feature)) throw new Error(`this processor lacks 0x${feature.toString(16)} of CPUID 8000_000Ah EDX, which the hypervisor needs`);
     this.root = buildRootProgram(cpu.memory, frames, { launch: VMRUN, resume: VMRUN });
     for (const gate of this.root.gates) engine.addGate(gate);
     engine.hosted = true;
@@ -172,9 +185,16 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
     block.setWords(VMCB.RIP, block.get32(VMCB.NRIP), long ? block.high32(VMCB.NRIP) : 0);
     const shadow = block.get32(VMCB.INTERRUPT_SHADOW);
     if ((shadow & InterruptShadow.INTERRUPT_SHADOW) !== 0) block.set32(VMCB.INTERRUPT_SHADOW, shadow & ~InterruptShadow.INTERRUPT_SHADOW);
-    // A single-stepped instruction has retired. There is no place for a pending trap in a VMCB, so it is injected.
-    if ((block.get32(VMCB.RFLAGS) & RFLAGS_TF) === 0) return;
-    block.set32(VMCB.DR6, block.get32(VMCB.DR6) | DR6_BS);
+    const rflags = block.get32(VMCB.RFLAGS);
+    if ((rflags & (RFLAGS_TF | RFLAGS_RF)) === 0) return;
+    block.set32(VMCB.RFLAGS, rflags & ~RFLAGS_RF);
+    // A single-stepped instruction has retired.
+    if ((rflags & RFLAGS_TF) !== 0) this.injectDebugException(Dr6.BS);
+  }
+
+  /** There is no place for a pending trap in a VMCB. */
+  private injectDebugException(bits: number): void {
+    this.recordDebugException(bits);
     this.inject({ type: 'exception', vector: DEBUG });
   }
 
@@ -182,7 +202,22 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
 
   interruptible(): boolean {
     const { block } = this;
-    return !this.injecting && (block.get32(VMCB.RFLAGS) & RFLAGS_IF) !== 0 && (block.get32(VMCB.INTERRUPT_SHADOW) & InterruptShadow.INTERRUPT_SHADOW) === 0;
+    if (this.eventDue || (block.get32(VMCB.RFLAGS) & RFLAGS_IF) === 0) return false;
+    return (block.get32(VMCB.INTERRUPT_SHADOW) & InterruptShadow.INTERRUPT_SHADOW) === 0;
+  }
+
+  /** A virtual NMI that nothing masks comes before interrupts. */
+  get eventDue(): boolean {
+    return this.injecting || (this.block.get32(VMCB.V_INTR) & (VIntr.V_NMI | VIntr.V_NMI_MASK)) === VIntr.V_NMI;
+  }
+
+  /** The processor keeps the virtual NMI until nothing masks it; one that waits already stands for both. */
+  offerNmi(): boolean {
+    this.block.set32(VMCB.V_INTR, this.block.get32(VMCB.V_INTR) | VIntr.V_NMI);
+    return true;
+  }
+  nmiAllowed(): boolean {
+    return (this.block.get32(VMCB.V_INTR) & VIntr.V_NMI_MASK) === 0;
   }
 
   inject(event: Injection): void {
@@ -193,19 +228,43 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
     this.injecting = true;
   }
 
-  reinjectInterrupted(): void {
+  interrupted(): CpuEvent | undefined {
     const { block } = this;
     const information = block.get32(VMCB.EXITINTINFO);
-    if ((information & EventInfo.VALID) === 0) return;
+    if ((information & EventInfo.VALID) === 0) return undefined;
     const type = (information & EventInfo.TYPE) >>> EVENT_TYPE_SHIFT;
     const vector = information & EventInfo.VECTOR;
-    if (type === EventType.SOFTWARE_INTERRUPT || (type === EventType.EXCEPTION && (vector === BREAKPOINT || vector === OVERFLOW))) return;
-    block.setWords(VMCB.EVENTINJ, information, block.high32(VMCB.EXITINTINFO));
+    const software = type === EventType.SOFTWARE_INTERRUPT || (type === EventType.EXCEPTION && (vector === BREAKPOINT || vector === OVERFLOW));
+    return {
+      vector,
+      type: software ? CpuEventType.SoftwareInterrupt : CPU_EVENT_TYPES[type],
+      errorCode: (information & EventInfo.ERROR_CODE) !== 0 ? block.high32(VMCB.EXITINTINFO) : undefined,
+      payload: REGISTERS_HOLD_IT,
+      // Its length is not recorded; it is one byte or two.
+      length: software ? 1 : 0,
+    };
+  }
+
+  reinjectInterrupted(): void {
+    const { block } = this;
+    const event = this.interrupted();
+    if (event === undefined || event.length !== 0) return;
+    block.setWords(VMCB.EVENTINJ, block.get32(VMCB.EXITINTINFO), block.high32(VMCB.EXITINTINFO));
     this.injecting = true;
   }
 
   setCr2(address: bigint): void {
     this.block.set64(VMCB.CR2, address);
+  }
+
+  recordDebugException(bits: number): void {
+    const { block } = this;
+    block.set32(VMCB.DR6, dr6After(block.get32(VMCB.DR6), bits));
+    block.set32(VMCB.DR7, block.get32(VMCB.DR7) & ~Dr7.GD);
+  }
+
+  breakpointsEnabled(): boolean {
+    return (this.block.get32(VMCB.DR7) & Dr7.ENABLES) !== 0;
   }
 
   /** A virtual interrupt of the highest priority whose delivery is intercepted. */
@@ -265,6 +324,7 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
   }
   copyFrom(model: Cpu): void {
     this.exchange.fromModel(model);
+    if (model.pendingDebug !== 0) this.injectDebugException(model.pendingDebug);
   }
 
   readControl(register: 0 | 3 | 4): bigint {

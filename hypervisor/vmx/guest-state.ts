@@ -1,20 +1,22 @@
 /** The guest-state area: filled for a boot protocol, and exchanged with a processor model for emulation. */
-import { Activity, Cr0, Cr4, Efer, type Cpu } from '../../cpu/cpu';
+import { Activity, Cr0, Cr4, Efer, Vector, type Cpu } from '../../cpu/cpu';
+import { setDr7 } from '../../cpu/debug';
 import { R, SEGMENT_STRIDE } from '../../cpu/layout';
 import type { EntryState } from '../../guests/boot/entry-state';
-import { EntryControl, Interruptibility } from '../../vmx/controls';
+import { EntryControl, Interruptibility, PendingDebug } from '../../vmx/controls';
 import { VMCS, type FieldName } from '../../vmx/vmcs/fields';
 import { entrySegments } from '../entry-segments';
-import { copyUnswitched } from '../unswitched-state';
+import { copyUnswitched, flagsBehind } from '../unswitched-state';
 import { type Components, SEGMENT_FIELDS } from './components';
 
 const PAT_RESET = 0x0007_0406_0007_0406n;
-const SHADOW = Interruptibility.BLOCKING_BY_STI | Interruptibility.BLOCKING_BY_MOV_SS;
+const DR6_CONDITIONS = PendingDebug.B | PendingDebug.BS;
 const RSP = 4;
 
 export function loadEntryState(c: Components, cpu: Cpu, state: EntryState): void {
   c.set64('GUEST_CR0', BigInt(state.cr0) | BigInt(Cr0.NE));
   c.set64('CR0_READ_SHADOW', BigInt(state.cr0));
+  c.set32('EXCEPTION_BITMAP', exceptionsFor(BigInt(state.cr0)));
   c.set64('GUEST_CR3', BigInt(state.cr3));
   c.set64('GUEST_CR4', BigInt(state.cr4 | Cr4.VMXE));
   c.set64('CR4_READ_SHADOW', BigInt(state.cr4));
@@ -60,12 +62,18 @@ export function readControl(c: Components, register: 0 | 3 | 4): bigint {
   return (c.get64(`GUEST_CR${register}`) & ~mask) | (c.get64(`CR${register}_READ_SHADOW`) & mask);
 }
 
-/** Bits the hypervisor owns (CR0.NE, CR4.VMXE) stay 1 in the register; the guest reads its own value from the shadow. */
+/**
+ * Bits the hypervisor owns (CR0.NE, CR4.VMXE) stay 1 in the register; the guest reads its own value from the shadow. While that has no NE,
+ * #MF exits: the guest is to get no such exception.
+ */
 export function writeControl(c: Components, register: 0 | 3 | 4, value: bigint): void {
   if (register === 3) return c.set64('GUEST_CR3', value);
   c.set64(`GUEST_CR${register}`, value | BigInt(register === 0 ? Cr0.NE : Cr4.VMXE));
   c.set64(`CR${register}_READ_SHADOW`, value);
+  if (register === 0) c.set32('EXCEPTION_BITMAP', exceptionsFor(value));
 }
+
+const exceptionsFor = (cr0: bigint): number => ((cr0 & BigInt(Cr0.NE)) === 0n ? 1 << Vector.MF : 0);
 
 /** A processor model that has the guest's state for one instruction. */
 export class GuestStateExchange {
@@ -88,16 +96,17 @@ export class GuestStateExchange {
     const cr4Mask = c.get32('CR4_GUEST_HOST_MASK');
     model.set32(R.CR4, (c.get32('GUEST_CR4') & ~cr4Mask) | (c.get32('CR4_READ_SHADOW') & cr4Mask));
     model.set32(R.EFER, c.get32('GUEST_IA32_EFER'));
-    model.set32(R.DR7, c.get32('GUEST_DR7'));
     this.copy64(VMCS.GUEST_IA32_PAT, model, R.PAT);
     for (let i = 0; i < 4; i++) this.copy64(PDPTES[i], model, R.PDPTE0 + i * 8);
     model.set32(R.CPL, (c.get32('GUEST_SS_ACCESS_RIGHTS') >>> 5) & 3);
     model.setRflags(c.get32('GUEST_RFLAGS'));
     model.shadowAt = -1;
-    model.pendingDebug = 0;
+    model.pendingDebug = c.get32('GUEST_PENDING_DEBUG_EXCEPTIONS') & DR6_CONDITIONS;
+    model.nmiBlocked = (c.get32('GUEST_INTERRUPTIBILITY_STATE') & Interruptibility.BLOCKING_BY_NMI) !== 0;
     model.activity = Activity.Active;
     model.modeChanged();
     model.mmu.flushAll();
+    setDr7(model, c.get32('GUEST_DR7'));
     const first = (model.base + R.CR0) >>> 2;
     this.before.set(model.u32.subarray(first, first + this.before.length));
   }
@@ -107,15 +116,17 @@ export class GuestStateExchange {
     model.set32(to + 4, this.c.vmx.vmreadHigh32(encoding));
   }
 
-  /** The instruction is done: RIP moved, blocking by STI or MOV SS is over. */
+  /** The instruction is done: RIP moved, blocking by STI or MOV SS is over unless it was one of these, and its traps are pending. */
   fromModel(model: Cpu): void {
     const { c, cpu } = this;
     const { vmx } = c;
     copyUnswitched(model, cpu);
     vmx.vmwriteWords(VMCS.GUEST_RIP, model.get32(R.RIP), model.get32(R.RIP + 4));
-    vmx.vmwriteWords(VMCS.GUEST_RFLAGS, model.rflags(), 0);
-    const blocking = c.get32('GUEST_INTERRUPTIBILITY_STATE');
-    if ((blocking & SHADOW) !== 0) c.set32('GUEST_INTERRUPTIBILITY_STATE', blocking & ~SHADOW);
+    vmx.vmwriteWords(VMCS.GUEST_RFLAGS, flagsBehind(model), 0);
+    const blocking = blockingOf(model);
+    if (blocking !== c.get32('GUEST_INTERRUPTIBILITY_STATE')) c.set32('GUEST_INTERRUPTIBILITY_STATE', blocking);
+    const pending = model.pendingDebug === 0 ? 0 : model.pendingDebug | ((model.pendingDebug & PendingDebug.B) !== 0 ? PendingDebug.ENABLED_BREAKPOINT : 0);
+    if (pending !== c.get32('GUEST_PENDING_DEBUG_EXCEPTIONS')) c.set64('GUEST_PENDING_DEBUG_EXCEPTIONS', BigInt(pending));
     vmx.vmwriteWords(VMCS.GUEST_RSP, model.get32(R.GPR + RSP * 8), model.get32(R.GPR + RSP * 8 + 4));
     if (this.systemStateChanged(model)) this.systemStateFrom(model);
   }
@@ -148,6 +159,11 @@ export class GuestStateExchange {
       c.vmx.vmwrite(base, model.segmentBase(s));
     }
   }
+}
+
+function blockingOf(model: Cpu): number {
+  const shadow = model.shadowByMovSs ? Interruptibility.BLOCKING_BY_MOV_SS : Interruptibility.BLOCKING_BY_STI;
+  return (model.inShadow() ? shadow : 0) | (model.nmiBlocked ? Interruptibility.BLOCKING_BY_NMI : 0);
 }
 
 const PDPTES = [0, 1, 2, 3].map((i) => VMCS[`GUEST_PDPTE${i}` as FieldName]);

@@ -3,11 +3,14 @@
  */
 import { Cr4, type Cpu } from '../../cpu/cpu';
 import type { Engine } from '../../cpu/engine';
+import { Dr7, dr6After } from '../../cpu/debug';
+import { EventType, REGISTERS_HOLD_IT, type CpuEvent } from '../../cpu/interfaces';
 import { R } from '../../cpu/layout';
 import type { EntryState } from '../../guests/boot/entry-state';
+import { EptQualification } from '../../ept/format';
 import { explain, violations } from '../../vmx/entry/check';
 import { ALL_CHECKS } from '../../vmx/entry/groups';
-import { type ExitReason, exitReasonName } from '../../vmx/exit/reason';
+import { ExitReason, exitReasonName } from '../../vmx/exit/reason';
 import { Interruptibility, Interruption, PinBased, Primary } from '../../vmx/controls';
 import { VMCS } from '../../vmx/vmcs/fields';
 import type { Vmx } from '../../vmx/vmx';
@@ -31,7 +34,8 @@ const MAX_TIMER = 0xffff_ffff;
 const SHADOW = Interruptibility.BLOCKING_BY_STI | Interruptibility.BLOCKING_BY_MOV_SS;
 const CS_LONG = 0x2000;
 const RFLAGS_TF = 0x100,
-  RFLAGS_IF = 0x200;
+  RFLAGS_IF = 0x200,
+  RFLAGS_RF = 0x1_0000;
 /** Pending debug exceptions: a single-step trap. */
 const PENDING_BS = 0x4000;
 const RSP = 4;
@@ -59,7 +63,7 @@ export class VmxProcessor implements VirtualProcessor, Stateful<VmxProcessorStat
   windowRequested = false;
   private pinBased: number;
   private primary: number;
-  injecting = false;
+  private injecting = false;
 
   constructor(
     private readonly cpu: Cpu,
@@ -102,9 +106,18 @@ export class VmxProcessor implements VirtualProcessor, Stateful<VmxProcessorStat
     if (at !== this.root.exit || reason >>> 31 !== 0) return { kind: 'exit', exit: { kind: 'entry-failure', explanation: this.explainFailure(at) } };
     this.launched = true;
     this.injecting = false;
+    if ((reason & 0xffff) === ExitReason.EptViolation) this.restoreNmiBlocking();
     const decode = VMX_EXITS[(reason & 0xffff) as ExitReason];
     const exit = decode ? decode(this.vmx) : { kind: 'unexpected' as const, explanation: `exit reason ${reason}` };
     return { kind: 'exit', exit };
+  }
+
+  /** IRET has ended the blocking, but it is to be executed again. SDM "Exit Qualification for EPT Violations", bit 12. */
+  private restoreNmiBlocking(): void {
+    const { vmx } = this;
+    if ((vmx.vmread32(VMCS.EXIT_QUALIFICATION) & EptQualification.NMI_UNBLOCKING) === 0) return;
+    if ((vmx.vmread32(VMCS.IDT_VECTORING_INFORMATION) & Interruption.VALID) !== 0) return;
+    vmx.vmwrite32(VMCS.GUEST_INTERRUPTIBILITY_STATE, vmx.vmread32(VMCS.GUEST_INTERRUPTIBILITY_STATE) | Interruptibility.BLOCKING_BY_NMI);
   }
 
   kick(): void {
@@ -157,8 +170,11 @@ export class VmxProcessor implements VirtualProcessor, Stateful<VmxProcessorStat
     vmx.vmwriteWords(VMCS.GUEST_RIP, low >>> 0, long ? (vmx.vmreadHigh32(VMCS.GUEST_RIP) + carry) >>> 0 : 0);
     const blocking = vmx.vmread32(VMCS.GUEST_INTERRUPTIBILITY_STATE);
     if ((blocking & SHADOW) !== 0) vmx.vmwrite32(VMCS.GUEST_INTERRUPTIBILITY_STATE, blocking & ~SHADOW);
+    const rflags = vmx.vmread32(VMCS.GUEST_RFLAGS);
+    if ((rflags & (RFLAGS_TF | RFLAGS_RF)) === 0) return;
+    vmx.vmwrite32(VMCS.GUEST_RFLAGS, rflags & ~RFLAGS_RF);
     // A single-stepped instruction has retired: its trap is pending.
-    if ((vmx.vmread32(VMCS.GUEST_RFLAGS) & RFLAGS_TF) === 0) return;
+    if ((rflags & RFLAGS_TF) === 0) return;
     vmx.vmwrite32(VMCS.GUEST_PENDING_DEBUG_EXCEPTIONS, vmx.vmread32(VMCS.GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_BS);
   }
 
@@ -166,7 +182,25 @@ export class VmxProcessor implements VirtualProcessor, Stateful<VmxProcessorStat
 
   interruptible(): boolean {
     const { vmx } = this;
-    return !this.injecting && (vmx.vmread32(VMCS.GUEST_RFLAGS) & RFLAGS_IF) !== 0 && (vmx.vmread32(VMCS.GUEST_INTERRUPTIBILITY_STATE) & SHADOW) === 0;
+    if (this.eventDue || (vmx.vmread32(VMCS.GUEST_RFLAGS) & RFLAGS_IF) === 0) return false;
+    return (vmx.vmread32(VMCS.GUEST_INTERRUPTIBILITY_STATE) & SHADOW) === 0;
+  }
+
+  /** A pending trap comes before interrupts and NMIs, and an injected event would drop it. */
+  get eventDue(): boolean {
+    return this.injecting || this.vmx.vmread32(VMCS.GUEST_PENDING_DEBUG_EXCEPTIONS) !== 0;
+  }
+
+  nmiAllowed(): boolean {
+    return (this.vmx.vmread32(VMCS.GUEST_INTERRUPTIBILITY_STATE) & (SHADOW | Interruptibility.BLOCKING_BY_NMI)) === 0;
+  }
+
+  offerNmi(): boolean {
+    const now = !this.eventDue && this.nmiAllowed();
+    if (now) this.inject({ type: 'nmi', vector: 2 });
+    const primary = (now ? this.primary & ~Primary.NMI_WINDOW_EXITING : this.primary | Primary.NMI_WINDOW_EXITING) >>> 0;
+    if (primary !== this.primary) this.c.set32('PRIMARY_PROCESSOR_BASED_CONTROLS', (this.primary = primary));
+    return now;
   }
 
   inject(event: Injection): void {
@@ -175,6 +209,20 @@ export class VmxProcessor implements VirtualProcessor, Stateful<VmxProcessorStat
     this.c.set32('ENTRY_INTERRUPTION_INFORMATION', Interruption.VALID | (type << 8) | (hasCode ? Interruption.ERROR_CODE : 0) | event.vector);
     if (hasCode) this.c.set32('ENTRY_EXCEPTION_ERROR_CODE', event.errorCode!);
     this.injecting = true;
+  }
+
+  interrupted(): CpuEvent | undefined {
+    const information = this.vmx.vmread32(VMCS.IDT_VECTORING_INFORMATION);
+    if ((information & Interruption.VALID) === 0) return undefined;
+    const type: EventType = (information & Interruption.TYPE) >>> 8;
+    const software = type === EventType.SoftwareInterrupt || type === EventType.SoftwareException || type === EventType.PrivilegedSoftwareException;
+    return {
+      vector: information & Interruption.VECTOR,
+      type,
+      errorCode: (information & Interruption.ERROR_CODE) !== 0 ? this.c.get32('IDT_VECTORING_ERROR_CODE') : undefined,
+      payload: REGISTERS_HOLD_IT,
+      length: software ? this.c.get32('EXIT_INSTRUCTION_LENGTH') : 0,
+    };
   }
 
   reinjectInterrupted(): void {
@@ -188,6 +236,15 @@ export class VmxProcessor implements VirtualProcessor, Stateful<VmxProcessorStat
 
   setCr2(address: bigint): void {
     this.cpu.set64(R.CR2, address);
+  }
+
+  recordDebugException(bits: number): void {
+    this.cpu.set32(R.DR6, dr6After(this.cpu.get32(R.DR6), bits));
+    this.c.set32('GUEST_DR7', this.c.get32('GUEST_DR7') & ~Dr7.GD);
+  }
+
+  breakpointsEnabled(): boolean {
+    return (this.vmx.vmread32(VMCS.GUEST_DR7) & Dr7.ENABLES) !== 0;
   }
 
   requestInterruptWindow(on: boolean): void {

@@ -3,8 +3,7 @@
  * the instruction boundary behind VMRUN, when no instruction is in progress any more.
  */
 import { Vector } from '../../cpu/cpu';
-import { EventType as CpuEventType, type CpuEvent } from '../../cpu/interfaces';
-import { R } from '../../cpu/layout';
+import { EventType as CpuEventType, REGISTERS_HOLD_IT, type CpuEvent } from '../../cpu/interfaces';
 import { EVENT_TYPE_SHIFT, EventInfo, EventType, InterruptShadow, VIntr } from '../controls';
 import { deliver } from '../delivery';
 import { SvmFeature } from '../features';
@@ -27,15 +26,14 @@ export function completeEntry(svm: Svm): boolean {
 }
 
 function eventOf(svm: Svm, information: number): CpuEvent {
-  const { cpu, vmcb } = svm;
+  const { vmcb } = svm;
   const vector = information & EventInfo.VECTOR;
   const type = (information & EventInfo.TYPE) >>> EVENT_TYPE_SHIFT;
   return {
     vector,
     type: typeOf(type, vector),
     errorCode: (information & EventInfo.ERROR_CODE) !== 0 ? vmcb.high(VMCB.EVENTINJ) : undefined,
-    // Injection changes neither CR2 nor DR6: delivery is given what they hold.
-    payload: vector === Vector.PF && type === EventType.EXCEPTION ? cpu.get64(R.CR2) : 0n,
+    payload: REGISTERS_HOLD_IT,
     length: isSoftware(type, vector) ? returnDistance(svm) : 0,
   };
 }

@@ -33,8 +33,8 @@ export function latchControls(svm: Svm): void {
 
 const page = (address: number): number => address - (address % VMCB_SIZE);
 
-/** Bits of absent features have no effect. */
-function virtualInterruptBits(svm: Svm): number {
+/** The bits of V_INTR that this processor implements: it reads no others, and #VMEXIT leaves the others in memory alone. */
+export function virtualInterruptBits(svm: Svm): number {
   let bits: number = VIntr.V_TPR | VIntr.V_IRQ | VIntr.V_INTR_PRIO | VIntr.V_IGN_TPR | VIntr.V_INTR_MASKING;
   if (svm.has(SvmFeature.VGIF)) bits |= VIntr.V_GIF | VIntr.V_GIF_ENABLE;
   if (svm.has(SvmFeature.VNMI)) bits |= VIntr.V_NMI | VIntr.V_NMI_MASK | VIntr.V_NMI_ENABLE;

@@ -70,6 +70,10 @@ function saveInstructionBytes(svm: Svm): void {
 function resumeHost(svm: Svm): void {
   const { cpu } = svm;
   svm.gif = false;
-  if (!loadHostState(svm)) cpu.activity = Activity.Shutdown;
+  const lost = loadHostState(svm);
+  if (lost !== undefined) {
+    cpu.activity = Activity.Shutdown;
+    svm.observer.shutdown?.(svm, lost);
+  }
   cpu.attention = true;
 }

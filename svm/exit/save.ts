@@ -1,10 +1,11 @@
 /** APM "#VMEXIT": the guest state that goes to the VMCB. */
-import { R } from '../../cpu/layout';
+import { Flag } from '../../cpu/cpu';
+import { R, S, seg } from '../../cpu/layout';
 import { InterruptShadow } from '../controls';
+import { virtualInterruptBits } from '../entry/latch';
 import type { Svm } from '../svm';
 import { SAVED_WORDS, SWITCHED_SEGMENTS, segmentWord } from '../vmcb/guest-registers';
 import { SegmentOffset, VMCB } from '../vmcb/layout';
-import { S, seg } from '../../cpu/layout';
 
 export function saveGuestState(svm: Svm): void {
   const { cpu, vmcb } = svm;
@@ -21,12 +22,16 @@ export function saveGuestState(svm: Svm): void {
     vmcb.setLow(at + SegmentOffset.LIMIT, cpu.get32(seg(segment, S.LIMIT)));
     vmcb.set(at + SegmentOffset.BASE, cpu.get32(seg(segment, S.BASE)), 0);
   }
-  vmcb.set(VMCB.RFLAGS, cpu.rflags(), 0);
+  vmcb.set(VMCB.RFLAGS, cpu.isRepeating() ? cpu.rflags() | Flag.RF : cpu.rflags(), 0);
   // CPL is the highest byte of a word whose other bytes are not the processor's.
   const cplWord = VMCB.CPL & ~3;
   vmcb.setLow(cplWord, ((vmcb.memoryWord(cplWord) & 0x00ff_ffff) | (cpu.cpl << 24)) >>> 0);
   if (svm.nestedPaging) vmcb.set(VMCB.G_PAT, cpu.get32(R.PAT), cpu.get32(R.PAT + 4));
 
-  vmcb.setLow(VMCB.V_INTR, svm.virtualInterrupt);
-  vmcb.set(VMCB.INTERRUPT_SHADOW, cpu.inShadow() ? InterruptShadow.INTERRUPT_SHADOW : 0, 0);
+  // Bits that the processor does not implement stay as software left them.
+  saveBits(svm, VMCB.V_INTR, virtualInterruptBits(svm), svm.virtualInterrupt);
+  saveBits(svm, VMCB.INTERRUPT_SHADOW, InterruptShadow.INTERRUPT_SHADOW, cpu.inShadow() ? InterruptShadow.INTERRUPT_SHADOW : 0);
 }
+
+const saveBits = ({ vmcb }: Svm, offset: number, bits: number, value: number): void =>
+  vmcb.setLow(offset, ((vmcb.memoryWord(offset) & ~bits) | (value & bits)) >>> 0);

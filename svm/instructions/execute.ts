@@ -7,6 +7,7 @@ import type { Insn } from '../../cpu/decoder/insn';
 import { VirtualizationEnable } from '../controls';
 import { ExitCode } from '../exit/code';
 import { SvmFeature } from '../features';
+import { hasHostSaveArea } from '../host-save-area';
 import { transition, type Event, type Transition } from '../operation';
 import type { Svm } from '../svm';
 import { VMCB } from '../vmcb/layout';
@@ -21,7 +22,7 @@ const PAGE = 4096;
 
 interface SvmInstruction {
   readonly event: Event;
-  /** VMMCALL is for every privilege level. */
+  /** VMMCALL is for every mode and privilege level. */
   readonly anyCpl?: true;
   readonly execute: (svm: Svm, insn: Insn) => void;
 }
@@ -45,12 +46,13 @@ export function executeSvmInstruction(svm: Svm, insn: Insn): void {
   // The others are VT-x's.
   if (instruction === undefined) return cpu.ud();
   const next = transition(svm.state, instruction.event);
-  // VMMCALL does not look at the mode; EFER.SVME may have been cleared by a guest.
-  if (next.kind === 'undefined-opcode' || (cpu.efer & Efer.SVME) === 0) return cpu.ud();
+  // A guest may have cleared EFER.SVME.
+  if ((cpu.efer & Efer.SVME) === 0) return cpu.ud();
   if (instruction.anyCpl === undefined) {
     if (!cpu.protectedMode || cpu.v86) return cpu.ud();
     cpu.requireCpl0();
   }
+  if (next.kind === 'undefined-opcode') return cpu.ud();
   if (next.kind === 'intercept') {
     if (intercepted(svm, next)) return exit(svm, insn, next.code);
     if (next.otherwise === 'undefined-opcode') return cpu.ud();
@@ -85,7 +87,7 @@ function executeVmrun(svm: Svm, insn: Insn): void {
   const { cpu } = svm;
   const address = vmcbOperand(svm, insn);
   // Without a host save area (VM_HSAVE_PA = 0 after RESET) there would be no way back: #GP, as KVM has it for its guests.
-  if (svm.hostSaveArea === 0 || !cpu.memory.isRam(svm.hostSaveArea)) return cpu.gp();
+  if (!hasHostSaveArea(svm)) return cpu.gp();
   vmrun(svm, address);
 }
 

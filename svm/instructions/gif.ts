@@ -1,7 +1,4 @@
-/**
- * STGI and CLGI: the global interrupt flag, or the virtual one of a guest that has it. APM "Virtual GIF (VGIF)".
- * DEVIATION: debug exceptions of the host are not held back or dropped while GIF is 0.
- */
+/** STGI and CLGI: the global interrupt flag, or the virtual one of a guest that has it. APM "Virtual GIF (VGIF)". */
 import { VIntr } from '../controls';
 import type { Svm } from '../svm';
 

@@ -1,4 +1,5 @@
 /** Which handler an exit goes to, and what it decides. */
+import { EventType, REGISTERS_HOLD_IT, type CpuEvent } from '../../cpu/interfaces';
 import type { Exit, Outcome } from '../../hypervisor/exit';
 import { ROUTES, dispatch, withRoutes } from '../../hypervisor/routes';
 import type { Vcpu } from '../../hypervisor/vcpu';
@@ -10,15 +11,21 @@ const RAX = 0,
   RBX = 3;
 
 /** A virtual processor that remembers what it was told. */
-function vcpuWith(registers: Partial<Record<number, bigint>> = {}, backed = true): Vcpu & { gprs: bigint[]; said: string[]; reinjected: number } {
+function vcpuWith(
+  registers: Partial<Record<number, bigint>> = {},
+  backed = true,
+): Vcpu & { gprs: bigint[]; said: string[]; reinjected: number; interrupted: CpuEvent | undefined; breakpoints: boolean } {
   const gprs = Array.from({ length: 16 }, (_, r) => registers[r] ?? 0n);
   const said: string[] = [];
   const vcpu = {
     gprs,
     said,
     reinjected: 0,
+    interrupted: undefined as CpuEvent | undefined,
+    breakpoints: false,
     detail: undefined,
     emulate: () => EMULATED,
+    deliver: (event: CpuEvent) => ({ ...EMULATED, explanation: `delivered ${event.vector}` }),
     cpuid: (leaf: number, subleaf: number) => [leaf + 1, subleaf + 2, 3, 4] as const,
     readMsr: (index: number) => (index === 0x1b ? 0x1234_5679_9abc_def1n : undefined),
     writeMsr: (index: number, value: bigint) => {
@@ -39,6 +46,9 @@ function vcpuWith(registers: Partial<Record<number, bigint>> = {}, backed = true
       setGpr: (r: number, value: bigint) => (gprs[r] = value),
       setGpr32: (r: number, value: number) => (gprs[r] = BigInt(value >>> 0)),
       reinjectInterrupted: () => vcpu.reinjected++,
+      readControl: () => 0x20n,
+      interrupted: () => vcpu.interrupted,
+      breakpointsEnabled: () => vcpu.breakpoints,
     },
   };
   return vcpu as unknown as ReturnType<typeof vcpuWith>;
@@ -64,6 +74,7 @@ describe('decided without looking at the guest', () => {
       { kind: 'inject', vector: 6 },
     ],
     [{ kind: 'cache-control', instruction: 'WBINVD' }, { kind: 'next-instruction' }],
+    [{ kind: 'task-switch' }, { kind: 'stop', because: 'internal', explanation: 'the guest switches tasks in hardware, which the emulator cannot do for it' }],
     [{ kind: 'triple-fault' }, { kind: 'stop', because: 'triple-fault', explanation: 'the guest triple-faulted' }],
     [
       { kind: 'entry-failure', explanation: 'why' },
@@ -85,7 +96,6 @@ describe('decided without looking at the guest', () => {
 
 describe('emulated', () => {
   it.each<Exit>([
-    { kind: 'task-switch' },
     { kind: 'monitored-instruction', instruction: 'RDTSC' },
     { kind: 'xsetbv' },
     { kind: 'cr-access', register: 8, access: 'write', gpr: 0, source: 0 },
@@ -142,6 +152,22 @@ it('a nested page fault: backed by memory, the interrupted event goes in again; 
   expect([route(fault, vcpu), vcpu.reinjected, vcpu.detail]).toEqual([{ kind: 'retry' }, 1, 0x1234_5000]);
   const device = vcpuWith({}, false);
   expect([route(fault, device), device.reinjected]).toEqual([EMULATED, 0]);
+});
+
+it('a nested page fault while an event is delivered: a device makes the delivery be emulated, but INT n its instruction', () => {
+  const fault: Exit = { kind: 'nested-page-fault', gpa: 0xf000_0000, linear: 0n, read: false, write: true, fetch: false, table: false, present: false };
+  const vcpu = vcpuWith({}, false);
+  vcpu.interrupted = { vector: 6, type: EventType.HardwareException, errorCode: undefined, payload: REGISTERS_HOLD_IT, length: 0 };
+  expect(route(fault, vcpu)).toMatchObject({ explanation: 'delivered 6' });
+  vcpu.interrupted = { vector: 0x80, type: EventType.SoftwareInterrupt, errorCode: undefined, payload: REGISTERS_HOLD_IT, length: 2 };
+  expect(route(fault, vcpu)).toBe(EMULATED);
+});
+
+it('IN and OUT are emulated while breakpoints are armed: one may be for the port', () => {
+  const vcpu = vcpuWith();
+  vcpu.breakpoints = true;
+  expect(route({ kind: 'io', port: 0x80, size: 1, input: false, string: false }, vcpu)).toBe(EMULATED);
+  expect(vcpu.said).toEqual([]);
 });
 
 it('routes may be replaced one by one', () => {

@@ -2,11 +2,13 @@ import { R } from '../../cpu/layout';
 import { readMsr, writeMsr } from '../../cpu/system/msr';
 import { UNWIND } from '../../cpu/registers';
 import { parseProfile } from '../../cpu/profiles/profile';
+import { SvmMsr, VmCr } from '../../svm/msr';
 import { svmBench, type SvmBench } from './bench';
 
 const EFER = 0xc000_0080,
   TSC_RATIO = 0xc000_0104,
   VM_CR = 0xc001_0114,
+  IGNNE = 0xc001_0115,
   SMM_CTL = 0xc001_0116,
   VM_HSAVE_PA = 0xc001_0117,
   SVM_KEY = 0xc001_0118;
@@ -26,6 +28,11 @@ const wrmsr = (b: SvmBench, index: number, value: bigint): 'ok' | '#GP' => {
 };
 const rdmsr = (b: SvmBench, index: number): bigint | '#GP' => readMsr(b.cpu, index) ?? '#GP';
 
+it('numbers and bits, those without a behaviour here too', () => {
+  expect(SvmMsr).toEqual({ TSC_RATIO, VM_CR, IGNNE, SMM_CTL, VM_HSAVE_PA, SVM_KEY });
+  expect(VmCr).toEqual({ DPD: 1, R_INIT: 2, DIS_A20M: 4, LOCK: 8, SVMDIS: 0x10 });
+});
+
 describe('VM_CR', () => {
   it('SVMDIS forbids EFER.SVME', () => {
     const b = svmBench();
@@ -42,6 +49,28 @@ describe('VM_CR', () => {
     expect(wrmsr(b, VM_CR, 7n)).toBe('ok');
     expect(rdmsr(b, VM_CR)).toBe(LOCK | 7n);
   });
+  it('has a bit for each of DPD, R_INIT, DIS_A20M, LOCK and SVMDIS: bits 4:0', () => {
+    const b = svmBench();
+    wrmsr(b, EFER, 0xd01n);
+    for (const bit of [0n, 1n, 2n, 4n]) {
+      expect(wrmsr(b, VM_CR, 1n << bit)).toBe('ok');
+      expect(rdmsr(b, VM_CR)).toBe(1n << bit);
+    }
+  });
+  it('with LOCK a write that would change it is ignored, not refused', () => {
+    const b = svmBench();
+    wrmsr(b, VM_CR, LOCK);
+    expect(wrmsr(b, VM_CR, 0n)).toBe('ok');
+    expect(rdmsr(b, VM_CR)).toBe(LOCK);
+  });
+  it('without LOCK SVMDIS can be set and taken back', () => {
+    const b = svmBench();
+    wrmsr(b, EFER, 0xd01n);
+    wrmsr(b, VM_CR, SVMDIS);
+    expect(rdmsr(b, VM_CR)).toBe(SVMDIS);
+    wrmsr(b, VM_CR, 0n);
+    expect(rdmsr(b, VM_CR)).toBe(0n);
+  });
   it('bits 63:5 are MBZ', () => expect(wrmsr(svmBench(), VM_CR, 0x20n)).toBe('#GP'));
   it('as firmware left it', () => expect(rdmsr(svmBench({ vmCr: 0x18 }), VM_CR)).toBe(LOCK | SVMDIS));
 });
@@ -51,7 +80,7 @@ describe('SVM_KEY', () => {
     const b = svmBench();
     wrmsr(b, SVM_KEY, 0x1234n);
     wrmsr(b, VM_CR, LOCK);
-    wrmsr(b, SVM_KEY, 0x1235n);
+    expect(wrmsr(b, SVM_KEY, 0x1235n)).toBe('ok');
     expect([rdmsr(b, VM_CR), rdmsr(b, SVM_KEY)]).toEqual([LOCK, 0n]);
     wrmsr(b, SVM_KEY, 0x1234n);
     expect(rdmsr(b, VM_CR)).toBe(0n);
@@ -61,6 +90,39 @@ describe('SVM_KEY', () => {
     wrmsr(b, VM_CR, LOCK);
     wrmsr(b, SVM_KEY, 0n);
     expect(rdmsr(b, VM_CR)).toBe(LOCK);
+  });
+});
+
+describe('IGNNE', () => {
+  it('has one bit; the others are MBZ', () => {
+    const b = svmBench();
+    expect(rdmsr(b, IGNNE)).toBe(0n);
+    expect(wrmsr(b, IGNNE, 1n)).toBe('ok');
+    expect(rdmsr(b, IGNNE)).toBe(1n);
+    expect(wrmsr(b, IGNNE, 2n)).toBe('#GP');
+    expect(rdmsr(b, IGNNE)).toBe(1n);
+    expect(wrmsr(b, IGNNE, 0n)).toBe('ok');
+    expect(rdmsr(b, IGNNE)).toBe(0n);
+  });
+});
+
+describe('features of CPUID Fn8000_000A that bring an MSR', () => {
+  /** The same processor, with one feature less. */
+  const without = (bit: number): SvmBench => {
+    const b = svmBench();
+    const { capabilities } = b.svm;
+    Object.assign(b.svm, { capabilities: { ...capabilities, features: capabilities.features & ~(1 << bit) } });
+    return b;
+  };
+  // EDX bit 2 SVML: SVM_KEY; bit 4 TscRateMsr: TSC_RATIO.
+  it.each([
+    ['SVM_KEY', SVM_KEY, 2],
+    ['TSC_RATIO', TSC_RATIO, 4],
+  ])('%s', (_name, index, bit) => {
+    for (let other = 0; other < 32; other++) {
+      const b = without(other);
+      expect([other, rdmsr(b, index) === '#GP', wrmsr(b, index, 1n)]).toEqual([other, other === bit, other === bit ? '#GP' : 'ok']);
+    }
   });
 });
 

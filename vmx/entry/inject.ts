@@ -2,9 +2,8 @@
  * What VM entry does between loading the state and the first guest instruction: SDM "Event Injection" and "Special Features of VM
  * Entry". It happens at the instruction boundary behind the entry, when no instruction is in progress any more.
  */
-import { Activity, Vector, UNWIND } from '../../cpu/cpu';
-import { EventType, type CpuEvent } from '../../cpu/interfaces';
-import { R } from '../../cpu/layout';
+import { Activity, UNWIND } from '../../cpu/cpu';
+import { EventType, REGISTERS_HOLD_IT, type CpuEvent } from '../../cpu/interfaces';
 import { Interruptibility, Interruption, PendingDebug, PinBased, Primary } from '../controls';
 import { OFFSET } from '../vmcs/layout';
 import type { Vmx } from '../vmx';
@@ -46,15 +45,14 @@ export function completeEntry(vmx: Vmx): boolean {
 }
 
 function eventOf(vmx: Vmx, information: number, type: EventType): CpuEvent {
-  const { cpu, vmcs } = vmx;
+  const { vmcs } = vmx;
   const vector = information & Interruption.VECTOR;
   const software = type === EventType.SoftwareInterrupt || type === EventType.PrivilegedSoftwareException || type === EventType.SoftwareException;
   return {
     vector,
     type,
     errorCode: (information & Interruption.ERROR_CODE) !== 0 ? vmcs.low(OFFSET.ENTRY_EXCEPTION_ERROR_CODE) : undefined,
-    // Injection changes neither CR2 nor DR6: delivery is given what they hold.
-    payload: vector === Vector.PF && type === EventType.HardwareException ? cpu.get64(R.CR2) : 0n,
+    payload: REGISTERS_HOLD_IT,
     length: software ? vmcs.low(OFFSET.ENTRY_INSTRUCTION_LENGTH) : 0,
   };
 }

@@ -42,7 +42,7 @@ export function saveGuestState(vmx: Vmx, rf: SavedRf): void {
 
   let rflags = cpu.rflags();
   if (rf === SavedRf.Clear) rflags &= ~Flag.RF;
-  else if (rf === SavedRf.Set) rflags |= Flag.RF;
+  else if (rf === SavedRf.Set || cpu.isRepeating()) rflags |= Flag.RF;
   vmcs.set(OFFSET.GUEST_RFLAGS, rflags, 0);
 
   // SDM "Saving Non-Register State".

@@ -1,4 +1,4 @@
-import { codeBreakpoint, codeBreakpointsArmed, dataBreakpoint, hasDataBreakpoints, recordDebugException, setDr7 } from '../../../cpu/debug';
+import { codeBreakpoint, codeBreakpointsArmed, dataBreakpoint, recordDebugException, setDr7 } from '../../../cpu/debug';
 import type { Interception } from '../../../cpu/interfaces';
 import { Cr4, GP0, R, RAX, UD, execute, longMode, protectedMode } from './processor';
 
@@ -68,7 +68,7 @@ describe('breakpoints', () => {
     const cpu = longMode();
     cpu.set64(R.DR0, 0xffff_ffff_8100_0000n);
     setDr7(cpu, G0 | EXECUTE);
-    expect([codeBreakpointsArmed(cpu), hasDataBreakpoints(cpu)]).toEqual([true, false]);
+    expect([codeBreakpointsArmed(cpu), cpu.mmu.dataBreakpoints.armed]).toEqual([true, false]);
     expect(codeBreakpoint(cpu, 0xffff_ffff_8100_0000n)).toBe(1);
     expect(codeBreakpoint(cpu, 0xffff_ffff_80ff_ffffn)).toBe(0);
   });
@@ -93,11 +93,10 @@ describe('breakpoints', () => {
     const cpu = longMode();
     cpu.set64(R.DR0, address);
     setDr7(cpu, G0 | dr7);
-    expect(hasDataBreakpoints(cpu)).toBe(true);
-    expect(cpu.mmu.uncached).toBe(true);
+    expect(cpu.mmu.dataBreakpoints.armed).toBe(true);
     expect(dataBreakpoint(cpu, linear, bytes, write)).toBe(hit ? 1 : 0);
     setDr7(cpu, dr7);
     expect(dataBreakpoint(cpu, linear, bytes, write)).toBe(0);
-    expect(cpu.mmu.uncached).toBe(false);
+    expect(cpu.mmu.dataBreakpoints.armed).toBe(false);
   });
 });

@@ -38,6 +38,7 @@ const SENTENCES: Record<string, Sentence> = {
     illegal: [
       { state: 'SVME clear', patch: { EFER: EFER & ~0x1000n } },
       { state: 'EFER all zero in real mode', patch: { ...REAL_MODE_GUEST, EFER: 0 } },
+      { state: 'LMSLE in its place', patch: { EFER: (EFER & ~0x1000n) | 0x2000n } },
     ],
   },
   'cr0.cd-nw': {
@@ -92,13 +93,17 @@ const SENTENCES: Record<string, Sentence> = {
       { state: 'bit 1', patch: { EFER: EFER | 2n } },
       { state: 'bit 9', patch: { EFER: EFER | 0x200n } },
       { state: 'NXE on a processor without it', patch: { EFER }, processor: { supportedEfer: 0x1501 } },
+      { state: 'SVME on a processor without it', patch: { ...REAL_MODE_GUEST, EFER: 0x1000 }, processor: { supportedEfer: 0xd01 } },
       { state: 'bit 32', patch: { EFER: EFER | (1n << 32n) } },
       { state: 'bit 63', patch: { EFER: EFER | (1n << 63n) } },
     ],
   },
   'efer.long-mode': {
     manual: 'EFER.LMA or EFER.LME is non-zero and this processor does not support long mode.',
-    legal: [{ state: 'both zero', patch: { ...REAL_MODE_GUEST }, processor: LEGACY_ONLY }],
+    legal: [
+      { state: 'both zero', patch: { ...REAL_MODE_GUEST }, processor: LEGACY_ONLY },
+      { state: 'LME says that there is long mode', patch: {}, processor: { supportedEfer: 0x1901 } },
+    ],
     illegal: [
       { state: 'LME', patch: { ...REAL_MODE_GUEST, EFER: 0x1100 }, processor: LEGACY_ONLY },
       { state: 'LMA', patch: { ...REAL_MODE_GUEST, EFER: 0x1400 }, processor: LEGACY_ONLY },
@@ -109,8 +114,12 @@ const SENTENCES: Record<string, Sentence> = {
     legal: [
       { state: 'LME without PG', patch: { CR0: 0x1_0033, CR4: 0 } },
       { state: 'PG without LME', patch: { ...PROTECTED_32, CR4: 0 } },
+      { state: 'PG with LMA, but without LME', patch: { ...PROTECTED_32, EFER: 0x1400, CR4: 0 } },
     ],
-    illegal: [{ state: 'LME, PG, no PAE', patch: { CR4: 0x690 } }],
+    illegal: [
+      { state: 'LME, PG, no PAE', patch: { CR4: 0x690 } },
+      { state: 'LME, PG, no PAE but MCE', patch: { CR4: 0x6d0 } },
+    ],
   },
   'long-mode.pe': {
     manual: 'EFER.LME and CR0.PG are both non-zero and CR0.PE is zero.',
@@ -118,7 +127,10 @@ const SENTENCES: Record<string, Sentence> = {
       { state: 'paged real mode: PG without PE and LME', patch: { ...REAL_MODE_GUEST, CR0: 0x8000_0010 } },
       { state: 'LME in real mode', patch: { ...REAL_MODE_GUEST, EFER: 0x1100 } },
     ],
-    illegal: [{ state: 'LME, PG, no PE', patch: { CR0: CR0 - 1 } }],
+    illegal: [
+      { state: 'LME, PG, no PE', patch: { CR0: CR0 - 1 } },
+      { state: 'LME without LMA, PG, no PE', patch: { CR0: CR0 - 1, EFER: 0x1901 } },
+    ],
   },
   'long-mode.cs-l-d': {
     manual: 'EFER.LME, CR0.PG, CR4.PAE, CS.L, and CS.D are all non-zero.',
@@ -152,6 +164,7 @@ const SENTENCES: Record<string, Sentence> = {
     illegal: [
       { state: 'no intercept', patch: { INTERCEPTS_4: 0 } },
       { state: 'all but VMRUN', patch: { INTERCEPTS_4: 0xffff_fffe } },
+      { state: 'INVLPGB, the same bit of the next word', patch: { INTERCEPTS_4: 0, INTERCEPTS_5: 1 } },
     ],
   },
   'msrpm.range': {
@@ -191,7 +204,16 @@ const SENTENCES: Record<string, Sentence> = {
       { state: 'both', patch: { V_INTR: 1 << 26, INTERCEPTS_3: 2 } },
       { state: 'on a processor without VNMI', patch: { V_INTR: 1 << 26, INTERCEPTS_3: 0 }, processor: { svmFeatures: 1 } },
     ],
-    illegal: [{ state: 'V_NMI_ENABLE alone', patch: { V_INTR: 1 << 26, INTERCEPTS_3: 0 } }],
+    illegal: [
+      { state: 'V_NMI_ENABLE alone', patch: { V_INTR: 1 << 26, INTERCEPTS_3: 0 } },
+      { state: 'with the intercept of SMI', patch: { V_INTR: 1 << 26, INTERCEPTS_3: 4 } },
+      { state: 'with the intercept of VMMCALL, the same bit of the next word', patch: { V_INTR: 1 << 26, INTERCEPTS_3: 0, INTERCEPTS_4: 3 } },
+      {
+        state: 'on a processor that has VNMI (bit 25) and nested paging only',
+        patch: { V_INTR: 1 << 26, INTERCEPTS_3: 0 },
+        processor: { svmFeatures: 0x200_0001 },
+      },
+    ],
   },
   'inject.type': {
     manual: 'VMRUN exits with VMEXIT_INVALID error code if reserved values of TYPE have been specified.',
@@ -201,7 +223,7 @@ const SENTENCES: Record<string, Sentence> = {
       { state: 'software interrupt 80h', patch: inject(4, 0x80) },
       { state: 'a reserved type that is not valid', patch: { EVENTINJ: 0x100 } },
     ],
-    illegal: [1, 5, 6, 7].map((type) => ({ state: `type ${type}`, patch: inject(type, 13) })),
+    illegal: [1, 5, 6, 7].flatMap((type) => [13, 0].map((vector) => ({ state: `type ${type}, vector ${vector}`, patch: inject(type, vector) }))),
   },
   'inject.vector': {
     manual: 'TYPE = 3 (exception) has been specified with a vector that does not correspond to an exception (this includes vector 2).',
@@ -220,6 +242,8 @@ const SENTENCES: Record<string, Sentence> = {
       { state: '#OF in 32-bit protected mode', patch: { ...inject(3, 4), ...PROTECTED_32 } },
       { state: '#BR in real mode', patch: { ...inject(3, 5), ...REAL_MODE_GUEST } },
       { state: 'interrupt with vector 5 in 64-bit mode', patch: inject(0, 5) },
+      { state: '#BR with CS.L, but LMA without LME', patch: { ...inject(3, 5), EFER: 0x1400 } },
+      { state: '#BR with CS.L and LME, but without paging', patch: { ...inject(3, 5), CR0: 0x1_0033 } },
     ],
     illegal: [
       { state: '#BR in 64-bit mode', patch: inject(3, 5) },
@@ -248,7 +272,8 @@ const SENTENCES: Record<string, Sentence> = {
     illegal: [
       { state: 'type 2', patch: { G_PAT: 0x0007_0406_0007_0402n } },
       { state: 'type 3 in PA7', patch: { G_PAT: 0x0307_0406_0007_0406n } },
-      { state: 'reserved bit 3', patch: { G_PAT: 0x0007_0406_0008_0406n } },
+      { state: 'reserved bit 3', patch: { G_PAT: 0x0007_0406_0007_0408n } },
+      { state: 'reserved bit 19', patch: { G_PAT: 0x0007_0406_0008_0406n } },
       { state: 'reserved bit 63', patch: { G_PAT: 0x8007_0406_0007_0406n } },
     ],
   },
@@ -259,12 +284,23 @@ const SENTENCES: Record<string, Sentence> = {
         manual: `PAE paging without nested paging: setting any reserved bits in the PDPEs also causes a #VMEXIT (PDPE ${i}).`,
         legal: [
           { state: 'present', patch: PAE_GUEST, memory: [[0x5000 + 8 * i, 0x6e19]] },
+          {
+            state: 'present, at the top of 48-bit addresses',
+            patch: PAE_GUEST,
+            memory: [
+              [0x5000 + 8 * i, 0xffff_f001],
+              [0x5004 + 8 * i, 0xffff],
+            ],
+          },
+          { state: 'reserved bits in the table that bit 5 of CR3 leads away from', patch: { ...PAE_GUEST, CR3: 0x5020 }, memory: [[0x5000 + 8 * i, 0x61e7]] },
           { state: 'reserved bits, not present', patch: PAE_GUEST, memory: [[0x5000 + 8 * i, 0x61e6]] },
           { state: 'reserved bits under nested paging', patch: { ...PAE_GUEST, NESTED_CONTROL: 1 }, memory: [[0x5000 + 8 * i, 0x61e7]] },
           { state: 'reserved bits in long mode', patch: { CR3: 0x5000, NESTED_CONTROL: 0 }, memory: [[0x5000 + 8 * i, 0x61e7]] },
           { state: 'reserved bits without paging', patch: { ...PAE_GUEST, CR0: 0x33 }, memory: [[0x5000 + 8 * i, 0x61e7]] },
         ],
         illegal: [
+          { state: 'bit 1, with bits 4:0 of CR3, which are no address', patch: { ...PAE_GUEST, CR3: 0x501f }, memory: [[0x5000 + 8 * i, 0x6003]] },
+          { state: 'bit 1, with LMA but without LME', patch: { ...PAE_GUEST, EFER: 0x1400 }, memory: [[0x5000 + 8 * i, 0x6003]] },
           { state: 'bit 1', patch: PAE_GUEST, memory: [[0x5000 + 8 * i, 0x6003]] },
           { state: 'bit 8', patch: PAE_GUEST, memory: [[0x5000 + 8 * i, 0x6101]] },
           {

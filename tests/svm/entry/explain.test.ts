@@ -20,6 +20,10 @@ describe('an explanation', () => {
   it('shows what the rule read of the processor, too', () => {
     expect(explanations({ N_CR3: 1n << 50n })[0]).toContain('here: NESTED_CONTROL = 0x1, N_CR3 = 0x4000000000000, physicalAddressWidth = 48\n');
     expect(explanations({}, { hostPaging: false })[0]).toContain('here: NESTED_CONTROL = 0x1, hostPaging = false\n');
+    expect(explanations({ EFER: 0x1d03 })[0]).toContain('here: EFER = 0x1d03, supportedEfer = 0xfd01\n');
+    expect(explanations({ ...REAL_MODE_GUEST, EFER: 0x1100 }, { supportedEfer: 0x1800 })[0]).toContain('here: EFER = 0x1100, supportedEfer = 0x1800\n');
+    const reserved = reservedUses(new VmcbImage({ NESTED_CONTROL: 1 }, { svmFeatures: 0x8000_0010 }));
+    expect(reserved.map(explain)[0]).toContain('here: NESTED_CONTROL = 0x1, svmFeatures = 0x80000010\n');
     expect(explanations({ CR4: 0x26b0 })[0]).toContain(`CR4 = 0x26b0, supportedCr4 = 0x${PROCESSOR.supportedCr4.toString(16)}`);
   });
   it('shows narrow fields alone, without their neighbours in the word', () => {
@@ -38,6 +42,20 @@ describe('reserved uses, which VMRUN does not refuse', () => {
   it('TLB_CONTROL 3 and 7 are "optional and indicated by CPUID Fn8000_000A_EDX[FlushByAsid]"', () => {
     expect(ids({ TLB_CONTROL: 3 }, { svmFeatures: 1 })).toEqual(['reserved.tlb-control']);
     expect(ids({ TLB_CONTROL: 7 }, { svmFeatures: 1 })).toEqual(['reserved.tlb-control']);
+  });
+  it('FlushByAsid is bit 6', () => {
+    for (const command of [3, 7]) {
+      expect(ids({ TLB_CONTROL: command }, { svmFeatures: 1 | (1 << 6) })).toEqual([]);
+      expect(ids({ TLB_CONTROL: command }, { svmFeatures: 1 | (1 << 7) })).toEqual(['reserved.tlb-control']);
+    }
+  });
+  // APM "Exceptions and Interrupts": #DF, #TS, #NP, #SS, #GP, #PF, #AC, #CP and #SX push an error code.
+  const WITH_ERROR_CODE = [8, 10, 11, 12, 13, 14, 17, 21, 30];
+  it.each(Array.from({ length: 32 }, (_, vector) => vector))('exception %i has EV exactly if it pushes an error code', (vector) => {
+    const event = 0x8000_0300 + vector;
+    const pushes = WITH_ERROR_CODE.includes(vector);
+    expect(ids({ EVENTINJ: event + 0x800 })).toEqual(pushes ? [] : ['reserved.eventinj-error-code']);
+    expect(ids({ EVENTINJ: event })).toEqual(pushes ? ['reserved.eventinj-error-code'] : []);
   });
   it('an ASID that the processor does not have', () => {
     expect(ids({ GUEST_ASID: 15 }, { asids: 16 })).toEqual([]);
