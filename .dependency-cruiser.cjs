@@ -7,6 +7,7 @@ const LAYERS = [
   ['machine', 'guests'],
   ['hypervisor'],
   ['debugger', 'lab'],
+  ['library'],
   ['cli', 'bench', 'examples', 'scripts'],
 ];
 /** The public library: whatever stands above the machine may use it, the parts it is made of may not. */
@@ -17,6 +18,8 @@ const PARTS = LAYERS.slice(0, -1).flat();
 const NEIGHBOURS = [
   // What a processor asks of nested paging is the processor's to say.
   { from: 'ept', to: '^cpu/interfaces\\.ts$' },
+  // An IOMMU stands between devices and memory: it speaks their messages, and its ACPI table is written as theirs are. AMD's is a PCI function.
+  { from: 'iommu', to: '^devices/(dma|interrupt-message|bus|acpi-tables/table-writer|pci/(pci-device|msi))\\.ts$' },
   // A board takes memory contents and an entry state from a boot protocol.
   { from: 'machine', to: '^guests/boot/(boot-request|load-entry-state|e820)\\.ts$' },
 ];

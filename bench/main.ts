@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { debuggerReport } from './debugger';
 import { ENGINES } from './engines';
 import { bestBoot, bestLoops, type BootRow, type Engine, type LoopRow } from './measurement';
 import { profileBoot } from './profile';
@@ -15,6 +16,7 @@ import { KERNEL } from './workload';
 
 const USAGE = `usage: npm run bench -- [quick] [--engines ${ENGINES.map((e) => e.id).join(',')}] [--no-boot] [--repeat N] [--json]
        npm run bench -- --profile [--engines vmx] [--json]
+       npm run bench -- debugger [quick] [--repeat N]
 `;
 
 interface BenchOptions {
@@ -22,6 +24,8 @@ interface BenchOptions {
   readonly boot: boolean;
   readonly json: boolean;
   readonly profile: boolean;
+  /** What the debugger costs, instead of everything else. */
+  readonly debugger: boolean;
   readonly repeat: number;
   readonly engines: readonly Engine[];
 }
@@ -39,7 +43,7 @@ function readOptions(args: string[]): BenchOptions {
       repeat: { type: 'string', default: '1' },
     },
   });
-  const stranger = positionals.find((word) => word !== 'quick');
+  const stranger = positionals.find((word) => word !== 'quick' && word !== 'debugger');
   if (stranger !== undefined) throw new Error(`"${stranger}" is not known here`);
   const repeat = Number(values.repeat);
   if (!Number.isInteger(repeat) || repeat < 1 || repeat > 100) throw new Error(`--repeat ${values.repeat}: give a number from 1 to 100`);
@@ -49,7 +53,15 @@ function readOptions(args: string[]): BenchOptions {
     if (!engine) throw new Error(`--engines: there is no "${id}"`);
     return engine;
   });
-  return { quick: positionals.includes('quick'), boot: !values['no-boot'], json: values.json, profile: values.profile, repeat, engines };
+  return {
+    quick: positionals.includes('quick'),
+    boot: !values['no-boot'],
+    json: values.json,
+    profile: values.profile,
+    debugger: positionals.includes('debugger'),
+    repeat,
+    engines,
+  };
 }
 
 const progress = (text: string): void => void process.stderr.write(text);
@@ -94,6 +106,12 @@ async function main(): Promise<void> {
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n${USAGE}`);
     process.exitCode = 2;
+    return;
+  }
+  if (options.debugger) {
+    if (!existsSync(KERNEL)) throw new Error('there is no kernel to boot: scripts/fetch-guests.sh prepares one');
+    const { quick, repeat } = options;
+    process.stdout.write(debuggerReport({ compared: quick ? 60e6 : 300e6, far: quick ? 100e6 : 500e6, rounds: Math.max(repeat, quick ? 1 : 3) }));
     return;
   }
   if (!options.profile) return bench(options);

@@ -1,21 +1,22 @@
 /** `vmexit debug IMAGE`: the debugger's commands from a terminal, a script, or a pipe. */
 import { createInterface, type Interface } from 'node:readline';
+import { tracedExit } from '../debugger/commands/exit-trace';
 import { Interpreter } from '../debugger/commands/interpreter';
 import type { CommandResult, CommandWork } from '../debugger/commands/command';
-import { describeExit } from '../debugger/exit-view';
-import { plain } from '../debugger/inspector';
 import { Session } from '../debugger/session';
 import { elfSymbols, symbolsOf } from '../debugger/symbols';
 import { DebugError } from '../debugger/target';
 import type { ExitRecord } from '../hypervisor/vcpu';
 import type { SymbolTable } from '../trace/symbols';
 import { DebugOutput } from './debug-output';
+import { openDrives } from './disk-image';
 import type { DebugOptions } from './debug-options';
 import { EXIT_CODES } from './exit-codes';
 import { build } from './guest-machine';
 import { machineSpec, readFile } from './guest-spec';
 import type { Io } from './run-command';
 import { parseTypeScript, Typist } from './type-script';
+import { UserError } from './user-error';
 
 const PROMPT = '(vmexit) ';
 
@@ -31,6 +32,8 @@ export async function debugCommand(options: DebugOptions, io: Io): Promise<numbe
   const session: Session = build(
     {
       ...spec,
+      // Going back in time takes writes back, too.
+      drives: openDrives(options.drive, true).drives,
       serialOutput: (byte) => {
         output.console(byte);
         typist.output(byte);
@@ -49,15 +52,20 @@ export async function debugCommand(options: DebugOptions, io: Io): Promise<numbe
   return interactive || !shell.failed ? 0 : EXIT_CODES.usage.code;
 }
 
-/** Throws UserError, or DebugError for a file without symbols. */
+/** Throws UserError. */
 function symbolsFor({ symbols }: DebugOptions, image: Uint8Array): SymbolTable | undefined {
-  return symbols === undefined ? elfSymbols(image) : symbolsOf(readFile(symbols, 'symbols'), symbols);
+  if (symbols === undefined) return elfSymbols(image);
+  try {
+    return symbolsOf(readFile(symbols, 'symbols'), symbols);
+  } catch (error) {
+    if (error instanceof DebugError) throw new UserError(`--symbols: ${error.message}`);
+    throw error;
+  }
 }
 
-function showExit({ trace, inspector, session }: Interpreter, output: DebugOutput, { instructions, ticks, rip, raw, exit, outcome, detail }: ExitRecord): void {
-  if (trace.filter === undefined || !raw.reason.includes(trace.filter)) return;
-  const view = { ...raw, number: session.position.exits, instructions, ticks, rip, handler: exit.kind, outcome: outcome.kind, detail };
-  output.trace(`${describeExit(view)}${inspector.near(rip)} -> ${outcome.kind}`, plain(view));
+function showExit(interpreter: Interpreter, output: DebugOutput, record: ExitRecord): void {
+  const traced = tracedExit(interpreter, record);
+  if (traced !== undefined) output.trace(traced.text, traced.data);
 }
 
 class Shell {

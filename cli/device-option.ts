@@ -1,3 +1,4 @@
+import { DEVICE_NAMES, type DeviceName } from '../hypervisor/pci-functions';
 import { UserError } from './user-error';
 
 export interface DebugExitDevice {
@@ -5,14 +6,22 @@ export interface DebugExitDevice {
   readonly iobase: number;
 }
 
+/** A PCI function that needs nothing but its name. */
+export interface NamedDevice {
+  readonly kind: DeviceName;
+}
+
 const DEFAULT_IOBASE = 0xf4;
 const IO_SIZE = 4;
 const LAST_PORT = 0xffff - IO_SIZE + 1;
 
-/** `isa-debug-exit[,iobase=0xf4][,iosize=4]`, as QEMU writes it. Throws UserError. */
-export function parseDevice(text: string): DebugExitDevice {
+/** `isa-debug-exit[,iobase=0xf4][,iosize=4]`, `edu` or `virtio-rng`, as QEMU writes them. Throws UserError. */
+export function parseDevice(text: string): DebugExitDevice | NamedDevice {
   const [name, ...properties] = text.split(',');
-  if (name !== 'isa-debug-exit') throw new UserError(`--device ${text}: there is no device "${name}"; there is isa-debug-exit[,iobase=0xf4]`);
+  const kind = DEVICE_NAMES.find((known) => known === text);
+  if (kind !== undefined) return { kind };
+  if (name !== 'isa-debug-exit')
+    throw new UserError(`--device ${text}: there is no device "${text}"; there are isa-debug-exit[,iobase=0xf4], ${DEVICE_NAMES.join(', ')}`);
   let iobase = DEFAULT_IOBASE;
   for (const property of properties) {
     const [key, value] = property.split('=', 2);

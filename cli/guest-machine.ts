@@ -3,6 +3,7 @@ import { parseProfile } from '../cpu/profiles/profile';
 import { RecordedRun } from '../debugger/recorder';
 import { PortConflict } from '../devices/bus';
 import { BootError } from '../guests/boot/boot-error';
+import { iommuKind } from '../machine/iommu';
 import { Guest, seededEntropy, type GuestConfig, type GuestStop } from '../hypervisor/guest';
 import type { RunOutcome } from './exit-codes';
 import type { GuestRunner, GuestSpec, RunStop } from './runner';
@@ -35,6 +36,9 @@ function configOf(spec: GuestSpec): GuestConfig {
     backend: spec.bare ? 'bare' : spec.backend,
     cpu: spec.cpu,
     kvmParavirt: spec.kvmParavirt,
+    iommu: spec.iommu,
+    drives: spec.drives,
+    devices: spec.devices,
     serialOutput: spec.serialOutput,
     debugExit: spec.debugExit === undefined ? undefined : { iobase: spec.debugExit },
     rtcStart: spec.rtcStart,
@@ -42,6 +46,7 @@ function configOf(spec: GuestSpec): GuestConfig {
     frameSeed: spec.seed,
     observer: spec.observer,
     checkVmcb: spec.checkVmcb,
+    explainIommu: spec.explainIommu,
     pause: spec.overdue,
   };
 }
@@ -61,6 +66,7 @@ export function build<T>(spec: GuestSpec, make: (config: GuestConfig) => T): T {
 function checkCpu(spec: GuestSpec): void {
   try {
     const profile = parseProfile(spec.cpu);
+    if (spec.iommu) iommuKind(profile);
     if (spec.checkVmcb !== undefined && !(spec.bare ? profile.has('svm') : spec.backend === 'svm'))
       throw new UserError('--check-vmcb: there is no VMCB to check; use --backend svm, or --bare --cpu amd-svm');
     const extension = ['vmx', 'svm'].find((feature) => profile.has(feature));

@@ -23,18 +23,20 @@ function readModule(text: string): { bytes: Uint8Array; commandLine: string } {
 }
 
 /** The machine and what is in it, without what is connected to it. Throws UserError. */
-export type MachineSpec = Omit<GuestSpec, 'serialOutput' | 'observer' | 'overdue' | 'checkVmcb'>;
+export type MachineSpec = Omit<GuestSpec, 'serialOutput' | 'observer' | 'overdue' | 'checkVmcb' | 'explainIommu' | 'drives'>;
 
 export type MachineOptions = Pick<
   RunOptions,
-  'image' | 'initrd' | 'module' | 'append' | 'memory' | 'backend' | 'bare' | 'cpu' | 'kvm' | 'device' | 'rtc' | 'seed' | 'format'
+  'image' | 'initrd' | 'module' | 'append' | 'memory' | 'backend' | 'bare' | 'cpu' | 'kvm' | 'iommu' | 'device' | 'rtc' | 'seed' | 'format'
 >;
 
 export function machineSpec(options: MachineOptions): MachineSpec {
   const image = readFile(options.image, 'image');
   const initrd = options.initrd === undefined ? undefined : readFile(options.initrd, 'initial ramdisk');
   const modules = options.module.map(readModule);
-  if (options.device.length > 1) throw new UserError(`--device: ${options.device.length} isa-debug-exit devices were given; give one`);
+  const exits = options.device.filter((device) => device.kind === 'isa-debug-exit');
+  if (exits.length > 1) throw new UserError(`--device: ${exits.length} isa-debug-exit devices were given; give one`);
+  const devices = options.device.flatMap(({ kind }) => (kind === 'isa-debug-exit' ? [] : [kind]));
   if (options.kvm && options.bare) throw new UserError('--kvm with --bare: a bare machine has no hypervisor to show; leave one of them out');
   return {
     image,
@@ -48,7 +50,9 @@ export function machineSpec(options: MachineOptions): MachineSpec {
     backend: options.backend,
     cpu: options.cpu ?? DEFAULT_CPU[options.bare ? 'vmx' : options.backend],
     kvmParavirt: options.kvm,
-    debugExit: options.device[0]?.iobase,
+    iommu: options.iommu,
+    debugExit: exits[0]?.iobase,
+    devices: devices.length > 0 ? devices : undefined,
     rtcStart: options.rtc,
     seed: options.seed,
   };

@@ -1,6 +1,7 @@
 /** The command line. */
 import { Command, CommanderError } from 'commander';
 import { version } from '../package.json';
+import { checkDapOptions, dapCommand } from './dap-command';
 import { debugCommand } from './debug-command';
 import { checkDebugOptions } from './debug-options';
 import { EXIT_CODES, exitCodeTable } from './exit-codes';
@@ -28,7 +29,10 @@ function addRunCommand(program: Command, io: Io, createRunner: CreateRunner, fin
     .option('--bare', 'no hypervisor: the image runs on the physical machine, in root mode')
     .option('--cpu <model>', 'CPU that the guest sees, like intel or intel-vmx,-pcid (default: intel; amd with --backend svm)')
     .option('--kvm', "show the guest KVM's CPUID leaves and paravirtual clock (default: no hypervisor is to be seen)")
-    .option('--device <device>', 'isa-debug-exit[,iobase=0xf4]', collect)
+    .option('--iommu', "an IOMMU, as the CPU's vendor makes it: VT-d or AMD-Vi")
+    .option('--device <device>', 'isa-debug-exit[,iobase=0xf4], edu or virtio-rng; may be repeated', collect)
+    .option('--drive <file>', 'a disk: FILE[,if=nvme|virtio][,readonly], a raw image; may be repeated', collect)
+    .option('--snapshot-disk', 'what the guest writes to its disks is thrown away at the end')
     .option('--serial <target>', 'where the serial port goes: stdio (default), none, file:PATH, unix:PATH')
     .option('--stats', 'print a table of VM exits at the end')
     .option('--json', 'print one JSON object instead of console output and tables')
@@ -64,7 +68,9 @@ function machineOptions(command: Command): Command {
     .option('--bare', 'no hypervisor: the image runs on the physical machine, in root mode')
     .option('--cpu <model>', 'CPU that the guest sees, like intel or intel-vmx,-pcid (default: intel; amd with --backend svm)')
     .option('--kvm', "show the guest KVM's CPUID leaves and paravirtual clock")
-    .option('--device <device>', 'isa-debug-exit[,iobase=0xf4]', collect)
+    .option('--iommu', "an IOMMU, as the CPU's vendor makes it: VT-d or AMD-Vi")
+    .option('--device <device>', 'isa-debug-exit[,iobase=0xf4], edu or virtio-rng; may be repeated', collect)
+    .option('--drive <file>', 'a disk: FILE[,if=nvme|virtio][,readonly]; what the guest writes is thrown away', collect)
     .option('--seed <n>', 'placement of guest memory on the host, and random numbers (default: 0)')
     .option('--rtc <time>', 'what the clock shows at the start: a date, @SECONDS, or now (default: 2026-01-01)')
     .option('--format <format>', 'auto (default), flat32 or flat64')
@@ -82,6 +88,14 @@ function addDebugCommand(program: Command, io: Io, finish: (code: number) => voi
     .action(async (image: string, raw: Record<string, unknown>) => {
       finish(await debugCommand(checkDebugOptions({ ...raw, image }), io));
     });
+}
+
+function addDapCommand(program: Command, io: Io, finish: (code: number) => void): void {
+  program
+    .command('dap')
+    .description('the debugger for editors: the Debug Adapter Protocol on stdin and stdout')
+    .option('--port <n>', 'listen on a port of this computer instead; 0 takes any that is free')
+    .action(async (raw: { port?: string }) => finish(await dapCommand(checkDapOptions(raw), io)));
 }
 
 function addReplayCommand(program: Command, io: Io, finish: (code: number) => void): void {
@@ -122,10 +136,15 @@ export function createProgram(io: Io, createRunner: CreateRunner, finish: (code:
       writeOut: (text) => void io.stdout.write(text),
       writeErr: (text) => void io.stderr.write(text),
       outputError: (text, write) =>
-        write(text.replace(/^error: /, 'vmexit: ').replace(/(unknown command .*)\n$/, '$1; there are run and stats: see vmexit --help\n')),
+        write(
+          text
+            .replace(/^error: /, 'vmexit: ')
+            .replace(/(unknown command .*)\n$/, `$1; there are ${program.commands.map((c) => c.name()).join(', ')}: see vmexit --help\n`),
+        ),
     });
   addRunCommand(program, io, createRunner, finish);
   addDebugCommand(program, io, finish);
+  addDapCommand(program, io, finish);
   addReplayCommand(program, io, finish);
   addStatsCommand(program, io);
   for (const command of program.commands) command.copyInheritedSettings(program);

@@ -2,27 +2,45 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { RECORDING_VERSION, sha256, type RecordedFiles, type RecordingHeader, type RecordingLine } from '../debugger/recording';
-import type { MachineOptions, MachineSpec } from './guest-spec';
+import { readFile, type MachineOptions, type MachineSpec } from './guest-spec';
+import type { RunOptions } from './run-options';
 import { fileError } from './user-error';
+
+type RecordingOptions = MachineOptions & Pick<RunOptions, 'drive'>;
 
 export interface RecordingFile {
   readonly write: (line: RecordingLine) => void;
   close(): void;
 }
 
-function filesOf({ image, initrd, module }: MachineOptions, spec: MachineSpec): RecordedFiles {
+function filesOf({ image, initrd, module, drive }: RecordingOptions, spec: MachineSpec): RecordedFiles {
   const file = (path: string, bytes: Uint8Array): { path: string; sha256: string } => ({ path: resolve(path), sha256: sha256(bytes) });
   return {
     image: file(image, spec.image),
     ...(initrd === undefined || spec.initrd === undefined ? {} : { initrd: file(initrd, spec.initrd) }),
     modules: spec.modules.map(({ bytes, commandLine }, i) => ({ ...file(module[i].split(' ', 1)[0], bytes), commandLine: commandLine ?? '' })),
+    ...(drive.length > 0 && { drives: drive.map(({ path, kind, readOnly }) => ({ ...file(path, readFile(path, 'disk')), kind, readOnly })) }),
   };
 }
 
 /** Throws UserError if the file cannot be written. */
-export function createRecording(path: string, options: MachineOptions, spec: MachineSpec): RecordingFile {
-  const { imageName, commandLine, format, memoryBytes, bare, backend, cpu, kvmParavirt, debugExit, rtcStart, seed } = spec;
-  const machine = { imageName, commandLine, format, memoryBytes, bare, backend, cpu, kvmParavirt, debugExit, rtcStart, seed };
+export function createRecording(path: string, options: RecordingOptions, spec: MachineSpec): RecordingFile {
+  const { imageName, commandLine, format, memoryBytes, bare, backend, cpu, kvmParavirt, iommu, devices, debugExit, rtcStart, seed } = spec;
+  const machine = {
+    imageName,
+    commandLine,
+    format,
+    memoryBytes,
+    bare,
+    backend,
+    cpu,
+    kvmParavirt,
+    iommu,
+    devices: devices && [...devices],
+    debugExit,
+    rtcStart,
+    seed,
+  };
   const header: RecordingHeader = { recording: RECORDING_VERSION, machine, files: filesOf(options, spec) };
   let file: number;
   try {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parseRecording, RecordingError, sha256, type RecordedFiles, type Recording } from '../debugger/recording';
 import { Replay, type ReplayResult } from '../debugger/replay';
+import { OverlayDisk, type BlockBackend } from '../devices/block-backend';
 import { EXIT_CODES } from './exit-codes';
 import { build } from './guest-machine';
 import { readFile } from './guest-spec';
@@ -20,7 +21,8 @@ export interface ReplayOptions {
   readonly json: boolean;
 }
 
-function readRecording(path: string): Recording {
+/** Throws UserError. */
+export function readRecording(path: string): Recording {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -43,14 +45,24 @@ function theSame(file: { readonly path: string; readonly sha256: string }, given
   throw new UserError(`${path} is not the file that was recorded: its contents have changed; give the old one with ${option}`);
 }
 
-function specOf(recording: Recording, options: ReplayOptions, serialOutput: (byte: number) => void): GuestSpec {
+/** A disk whose contents are those bytes. */
+function inMemory(bytes: Uint8Array): BlockBackend {
+  return { size: bytes.length, readOnly: true, read: (offset, length) => bytes.slice(offset, offset + length), write: () => false, flush: () => true };
+}
+
+/** The recorded machine with its files as they were. Throws UserError. */
+export function specOf(recording: Recording, options: Pick<ReplayOptions, 'log' | 'image' | 'initrd'>, serialOutput: (byte: number) => void): GuestSpec {
   const { machine, files } = recording.header;
-  const { image, initrd, modules }: RecordedFiles = files;
+  const { image, initrd, modules, drives = [] }: RecordedFiles = files;
   return {
     ...machine,
     image: theSame(image, options.image, options.log, '--image'),
     initrd: initrd && theSame(initrd, options.initrd, options.log, '--initrd'),
     modules: modules.map((m) => ({ bytes: theSame(m, undefined, options.log, 'its old path'), commandLine: m.commandLine })),
+    drives: drives.map(({ kind, readOnly, ...file }) => {
+      const disk = inMemory(theSame(file, undefined, options.log, 'its old path'));
+      return { kind, backend: readOnly ? disk : new OverlayDisk(disk) };
+    }),
     serialOutput,
   };
 }

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import { exitCode, type RunOutcome } from './exit-codes';
 import { createGdbRunner } from './gdb-runner';
+import { openDrives, type OpenDrives } from './disk-image';
 import { createRecording } from './recording-file';
 import { machineSpec, readFile } from './guest-spec';
 import { RunLoop } from './run-loop';
@@ -125,6 +126,10 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
   if (options.traceFormat !== undefined && options.trace === undefined) throw new UserError('--trace-format: give --trace FILE too');
   if (options.record !== undefined && options.gdb !== undefined)
     throw new UserError('--record with --gdb: a debugger keeps its own history; leave one of them out');
+  if (options.snapshotDisk && options.drive.length === 0) throw new UserError('--snapshot-disk: there is no disk; give --drive FILE too');
+  const rewound = options.record !== undefined ? '--record' : options.gdb !== undefined ? '--gdb' : undefined;
+  if (rewound !== undefined && !options.snapshotDisk && options.drive.some(({ readOnly }) => !readOnly))
+    throw new UserError(`${rewound} with a --drive that the guest writes: going back needs the disk as it was; give --snapshot-disk, or --drive FILE,readonly`);
   const recording = options.record === undefined ? undefined : createRecording(options.record, options, machine);
   const trace = options.trace === undefined ? undefined : openTraceFile(options.trace, options.traceFormat);
 
@@ -135,13 +140,17 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
   let takeBack: () => void = () => {};
   let closeRunner: () => void = () => {};
   let wake: () => void = () => {};
+  let disks: OpenDrives | undefined;
   try {
+    disks = openDrives(options.drive, options.snapshotDisk);
     const typist = new Typist(steps, (bytes) => runner.sendSerial(bytes));
     const spec: GuestSpec = {
       ...machine,
+      drives: disks.drives,
       observer: trace?.observer,
       record: recording?.write,
       checkVmcb: options.checkVmcb ? (explanation) => void io.stderr.write(`vmexit: ${explanation}\n`) : undefined,
+      explainIommu: options.iommu ? (explanation) => log.warn(explanation) : undefined,
       overdue: () => loop.overdue,
       serialOutput: (byte) => {
         console.output(byte);
@@ -186,6 +195,7 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
     disconnect();
     takeBack();
     closeRunner();
+    disks?.close();
     console.close();
     await trace?.close();
     recording?.close();

@@ -1,6 +1,7 @@
 /** The arguments of `vmexit run`, checked. */
 import { z } from 'zod';
 import { parseDevice } from './device-option';
+import { parseDrive } from './drive-option';
 import { parseGdb } from './gdb-option';
 import { parseMemorySize } from './memory-size';
 import { DEFAULT_RTC_START, parseRtc } from './rtc-option';
@@ -41,7 +42,10 @@ export const RunOptionsSchema = z.strictObject({
   bare: z.boolean().default(false),
   cpu: z.string().min(1, { error: '--cpu: give a CPU such as intel' }).optional(),
   kvm: z.boolean().default(false),
+  iommu: z.boolean().default(false),
   device: z.array(parsed(parseDevice)).default([]),
+  drive: z.array(parsed(parseDrive)).default([]),
+  snapshotDisk: z.boolean().default(false),
   serial: parsed(parseSerial).prefault('stdio'),
   stats: z.boolean().default(false),
   json: z.boolean().default(false),

@@ -1,6 +1,7 @@
 /** What the command line needs of a machine that runs a guest, bare or under the hypervisor. */
 import type { BootModule } from '../guests/boot/boot-request';
 import type { RecordingLine } from '../debugger/recording';
+import type { DeviceName, DriveConfig } from '../hypervisor/pci-functions';
 import type { VcpuObserver } from '../hypervisor/vcpu';
 import type { RunOutcome } from './exit-codes';
 import type { StatsSummary } from './stats-table';
@@ -40,6 +41,10 @@ export interface GuestSpec {
   readonly cpu: string;
   /** KVM's paravirtual interface. */
   readonly kvmParavirt: boolean;
+  /** The IOMMU of the processor's vendor. */
+  readonly iommu?: boolean;
+  readonly drives?: readonly DriveConfig[];
+  readonly devices?: readonly DeviceName[];
   /** Ports at which a write ends the run. */
   readonly debugExit?: number;
   /** Seconds since 1970. */
@@ -51,6 +56,8 @@ export interface GuestSpec {
   readonly overdue?: () => boolean;
   /** Told of each VMCB field that was changed although its clean bit says otherwise. */
   readonly checkVmcb?: (explanation: string) => void;
+  /** Told of what the IOMMU refuses, and of translations that it uses although their entries have changed. */
+  readonly explainIommu?: (explanation: string) => void;
   /** Hears of every VM exit. */
   readonly observer?: VcpuObserver;
   /** Gets the lines of a recording of the run. */

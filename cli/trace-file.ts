@@ -25,7 +25,10 @@ export function openTraceFile(path: string, formatName?: string): TraceFile {
   const output = new FileOutput(file);
   const sink = format.open(output);
   return {
-    observer: { exit: (record) => sink.write(rowOf(record)) },
+    observer: {
+      exit: (record) => sink.write(rowOf(record)),
+      entering: sink.enter && ((rip, ticks) => sink.enter!({ vcpu: 0, ticks, rip })),
+    },
     close: async () => {
       await sink.close();
       output.close();

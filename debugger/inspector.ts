@@ -3,6 +3,7 @@ import type { SymbolTable } from '../trace/symbols';
 import { parseExpression, type Scope } from './commands/expression';
 import type { CommandResult } from './commands/command';
 import { disassemble, type Disassembled } from './disassembler';
+import { canonicalName } from './exit-names';
 import { registerNamed } from './registers';
 import type { Session } from './session';
 import { DebugError, type Breakpoint, type BreakpointSpec, type ExitView, type MemorySpace, type Stop, type WatchAccess } from './target';
@@ -162,7 +163,7 @@ export class Inspector {
       case 'watch':
         return `watch ${spec.access === 'write' ? 'writes' : spec.access === 'read' ? 'reads' : 'reads and writes'} of ${spec.length} bytes at ${spec.space} ${hex(spec.address)}`;
       case 'exit':
-        return `break at VM exits${spec.reason === undefined ? '' : ` ${spec.reason.toUpperCase()}`}`;
+        return `break at VM exits${spec.reason === undefined ? '' : ` ${canonicalName(spec.reason)}`}`;
       case 'field':
         return `break at ${spec.access}s of field ${spec.field.toUpperCase()}`;
     }

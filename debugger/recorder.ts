@@ -1,10 +1,10 @@
 /** A run that is recorded: a guest, and a writer for the lines of recording.ts. */
 import { createHash } from 'node:crypto';
 import { Guest, type GuestConfig, type GuestStop } from '../hypervisor/guest';
-import type { ExitRecord } from '../hypervisor/vcpu';
-import { exitCheck, registerFingerprint, type RecordingLine } from './recording';
+import { Moments } from './moments';
+import { registerFingerprint, type RecordingLine } from './recording';
 
-/** Exits in one line. */
+/** Moments in one line. */
 const CHUNK = 1024;
 /** Ticks between marks. */
 const MARK_INTERVAL = 50_000_000;
@@ -13,10 +13,10 @@ export class RecordedRun {
   readonly guest: Guest;
   private readonly checks = new Uint16Array(CHUNK);
   private chunked = 0;
-  private exits = 0;
-  private lastExit = 0;
+  private moments = 0;
   private nextMark = MARK_INTERVAL;
   private readonly console = createHash('sha256');
+  private readonly digest = createHash('sha256');
   private consoleBytes = 0;
   private sending = false;
   private settled = false;
@@ -26,18 +26,9 @@ export class RecordedRun {
     config: GuestConfig,
     private readonly write: (line: RecordingLine) => void,
   ) {
-    const { observer } = config;
-    this.guest = new Guest({
-      ...config,
-      serialOutput: (byte) => this.output(byte, config.serialOutput),
-      observer: {
-        ...observer,
-        exit: (record) => {
-          this.exit(record);
-          observer?.exit?.(record);
-        },
-      },
-    });
+    const moments = new Moments({ moment: (check) => this.moment(check) });
+    this.guest = new Guest({ ...config, serialOutput: (byte) => this.output(byte, config.serialOutput), observer: moments.observer(config.observer) });
+    moments.attach(this.guest);
   }
 
   run(limit: number): GuestStop {
@@ -81,25 +72,29 @@ export class RecordedRun {
     this.sending = false;
   }
 
-  private exit(record: ExitRecord): void {
-    this.checks[this.chunked++] = exitCheck(record);
-    this.exits++;
-    this.lastExit = record.instructions;
+  private moment(check: number): void {
+    this.checks[this.chunked++] = check;
+    this.moments++;
     if (this.chunked === CHUNK) this.flush();
   }
 
   private flush(): void {
     if (this.chunked === 0) return;
-    const checks = Buffer.from(this.checks.buffer, 0, this.chunked * 2).toString('base64');
-    this.write({ exits: [this.exits - this.chunked + 1, this.exits], instructions: this.lastExit, checks });
+    const checks = Buffer.from(this.checks.buffer, 0, this.chunked * 2);
+    this.digest.update(checks);
+    const moments: [number, number] = [this.moments - this.chunked + 1, this.moments];
+    this.write({ moments, instructions: this.guest.instructions, checks: checks.toString('base64') });
     this.chunked = 0;
   }
 
   /** To be called once, when the run is over. @param because how it ended, in a word. */
   end(because: string): void {
     this.flush();
-    const { guest, exits, consoleBytes } = this;
-    const consoleSha256 = this.console.digest('hex');
-    this.write({ end: { instructions: guest.instructions, ticks: guest.time, exits, because, consoleBytes, consoleSha256 } });
+    const { guest, consoleBytes } = this;
+    const exits = exitsOf(guest);
+    const [consoleSha256, momentsSha256] = [this.console, this.digest].map((hash) => hash.digest('hex'));
+    this.write({ end: { instructions: guest.instructions, ticks: guest.time, exits, because, consoleBytes, consoleSha256, momentsSha256 } });
   }
 }
+
+export const exitsOf = (guest: Guest): number => guest.vm?.vcpu.statistics.total ?? 0;

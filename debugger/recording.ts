@@ -2,19 +2,19 @@
  * A recording of a run: what the machine was, what came in from outside with the moments at which it came, and fingerprints of what
  * happened, by which a replay finds the first thing that is different. One JSON object a line, in the order of the run:
  *
- *   {"recording":1,"machine":{...},"files":{...}}
+ *   {"recording":2,"machine":{...},"files":{...}}
  *   {"input":"<base64>","tick":T}  or  {"input":"<base64>","byte":B}     as InputLog has them
- *   {"exits":[first,last],"instructions":N,"checks":"<base64>"}          16 bits of each exit
+ *   {"moments":[first,last],"instructions":N,"checks":"<base64>"}        16 bits of each moment (moments.ts)
  *   {"mark":T,"instructions":N,"registers":F}                            at virtual time T
  *   {"end":{...}}                                                        missing when the process was killed
  */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { ExitRecord } from '../hypervisor/vcpu';
+import { DEVICE_NAMES } from '../hypervisor/pci-functions';
 import type { Guest } from '../hypervisor/guest';
 import { R } from '../cpu/layout';
 
-export const RECORDING_VERSION = 1;
+export const RECORDING_VERSION = 2;
 
 const count = z.number().int().nonnegative();
 const FileSchema = z.strictObject({ path: z.string(), sha256: z.string() });
@@ -29,19 +29,31 @@ const MachineSchema = z.strictObject({
   backend: z.enum(['vmx', 'svm']),
   cpu: z.string(),
   kvmParavirt: z.boolean(),
+  iommu: z.boolean().optional(),
+  devices: z.array(z.enum(DEVICE_NAMES)).optional(),
   debugExit: count.optional(),
   rtcStart: z.number(),
   seed: count,
 });
-const FilesSchema = z.strictObject({ image: FileSchema, initrd: FileSchema.optional(), modules: z.array(FileSchema.extend({ commandLine: z.string() })) });
+const DriveSchema = FileSchema.extend({ kind: z.enum(['nvme', 'virtio-blk']), readOnly: z.boolean() });
+const FilesSchema = z.strictObject({
+  image: FileSchema,
+  initrd: FileSchema.optional(),
+  modules: z.array(FileSchema.extend({ commandLine: z.string() })),
+  drives: z.array(DriveSchema).optional(),
+});
 const HeaderSchema = z.strictObject({ recording: z.literal(RECORDING_VERSION), machine: MachineSchema, files: FilesSchema });
 const InputSchema = z.union([z.strictObject({ input: z.base64(), tick: count }), z.strictObject({ input: z.base64(), byte: count })]);
-const ExitsSchema = z.strictObject({ exits: z.tuple([count, count]), instructions: count, checks: z.base64() });
+const MomentsSchema = z.strictObject({ moments: z.tuple([count, count]), instructions: count, checks: z.base64() });
 const MarkSchema = z.strictObject({ mark: count, instructions: count, registers: count });
 const EndSchema = z.strictObject({
-  end: z.strictObject({ instructions: count, ticks: count, exits: count, because: z.string(), consoleBytes: count, consoleSha256: z.string() }),
+  end: z.strictObject({
+    ...{ instructions: count, ticks: count, exits: count, because: z.string() },
+    /** SHA-256 of what the console showed, and of the checks of all moments. */
+    ...{ consoleBytes: count, consoleSha256: z.string(), momentsSha256: z.string() },
+  }),
 });
-const LineSchema = z.union([InputSchema, ExitsSchema, MarkSchema, EndSchema]);
+const LineSchema = z.union([InputSchema, MomentsSchema, MarkSchema, EndSchema]);
 
 export type RecordedMachine = z.output<typeof MachineSchema>;
 export type RecordedFiles = z.output<typeof FilesSchema>;
@@ -76,6 +88,8 @@ export function parseRecording(text: string): Recording {
     const version = (first as { recording?: unknown } | undefined)?.recording;
     if (typeof version === 'number' && version > RECORDING_VERSION)
       throw new RecordingError(`it is of format ${version}, and this vmexit knows ${RECORDING_VERSION}: use a newer one`);
+    if (typeof version === 'number' && version < RECORDING_VERSION)
+      throw new RecordingError(`it is of format ${version}, which this vmexit (${RECORDING_VERSION}) no longer reads: record the run again`);
     throw new RecordingError('this is not a recording of vmexit');
   }
   return {
@@ -94,18 +108,8 @@ export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update
 
 const FNV_OFFSET = 0x811c_9dc5;
 const FNV_PRIME = 0x0100_0193;
-const mix = (hash: number, word: number): number => Math.imul(hash ^ word, FNV_PRIME);
-const TWO32 = 0x1_0000_0000;
-
-/** 16 bits of a VM exit: when, where, why, and what the handler decided. */
-export function exitCheck({ instructions, ticks, rip, raw, outcome }: ExitRecord): number {
-  let hash = mix(mix(FNV_OFFSET, instructions | 0), Math.floor(instructions / TWO32));
-  hash = mix(hash, (ticks - instructions) | 0);
-  hash = mix(mix(hash, Number(BigInt.asIntN(32, rip))), Number(BigInt.asIntN(32, rip >> 32n)));
-  hash = mix(mix(hash, raw.code), Number(BigInt.asIntN(32, raw.qualification)));
-  hash = mix(hash, outcome.kind.length);
-  return (hash ^ (hash >>> 16)) & 0xffff;
-}
+/** FNV-1a over 32-bit words instead of bytes. */
+export const mix = (hash: number, word: number): number => Math.imul(hash ^ word, FNV_PRIME);
 
 const REGISTER_WORDS = 32;
 

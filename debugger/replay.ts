@@ -1,9 +1,10 @@
 /** A recording run again, and compared as it goes: the first thing that is different is named. */
 import { createHash } from 'node:crypto';
 import { Guest, type GuestConfig, type GuestStop } from '../hypervisor/guest';
-import type { ExitRecord } from '../hypervisor/vcpu';
 import { InputLog } from './input-log';
-import { exitCheck, registerFingerprint, type Recording, type RecordingEnd } from './recording';
+import { Moments } from './moments';
+import { exitsOf } from './recorder';
+import { registerFingerprint, type Recording, type RecordingEnd } from './recording';
 
 export interface ReplayResult {
   /** What is different first; undefined: nothing is. */
@@ -15,6 +16,8 @@ export interface ReplayResult {
   readonly exits: number;
   readonly consoleBytes: number;
   readonly consoleSha256: string;
+  /** Of the checks of all moments: VM exits, deliveries of events, and on a bare machine reads from devices. */
+  readonly momentsSha256: string;
 }
 
 interface Mark {
@@ -25,7 +28,6 @@ interface Mark {
 
 /** Ticks of one piece of work. */
 const SLICE = 20_000_000;
-const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
 export class Replay {
   readonly guest: Guest;
@@ -36,10 +38,13 @@ export class Replay {
   private divergence: string | undefined;
   private delivered = 0;
   private marked = 0;
-  private exits = 0;
-  private last: ExitRecord | undefined;
+  private moments = 0;
+  /** Instructions retired at the last moment that agreed, and what it was. */
+  private agreed: { readonly instructions: number; readonly describe: () => string } = { instructions: 0, describe: () => 'the start' };
   private consoleBytes = 0;
   private readonly console = createHash('sha256');
+  private readonly digest = createHash('sha256');
+  private readonly word = new Uint16Array(1);
 
   /** @param config of the recorded machine. */
   constructor({ lines }: Recording, config: GuestConfig) {
@@ -48,14 +53,16 @@ export class Replay {
     for (const line of lines) {
       if ('end' in line) end = line.end;
       else if ('mark' in line) this.marks.push(line);
-      else if ('exits' in line) checks.push(Buffer.from(line.checks, 'base64'));
+      else if ('moments' in line) checks.push(Buffer.from(line.checks, 'base64'));
       else if ('tick' in line) this.inputs.byTick.push({ tick: line.tick, bytes: Buffer.from(line.input, 'base64') });
       else this.inputs.byByte.push({ byte: line.byte, bytes: Buffer.from(line.input, 'base64') });
     }
     this.end = end;
     const bytes = Buffer.concat(checks);
     this.checks = Uint16Array.from({ length: bytes.length / 2 }, (_, i) => bytes.readUInt16LE(2 * i));
-    this.guest = new Guest({ ...config, serialOutput: (byte) => this.output(byte, config.serialOutput), observer: { exit: (record) => this.exit(record) } });
+    const moments = new Moments({ moment: (check, exact, describe) => this.moment(check, exact, describe) });
+    this.guest = new Guest({ ...config, serialOutput: (byte) => this.output(byte, config.serialOutput), observer: moments.observer(config.observer) });
+    moments.attach(this.guest);
   }
 
   /** In pieces. */
@@ -80,20 +87,30 @@ export class Replay {
     this.guest.stop();
   }
 
-  private exit(record: ExitRecord): void {
-    this.exits++;
-    if (this.exits > this.checks.length) {
-      if (this.end !== undefined) this.diverged(`exit ${this.exits} is not in the recording: ${describe(record)}`);
-    } else if (exitCheck(record) !== this.checks[this.exits - 1]) {
-      const before = this.last === undefined ? 'the first one' : `the one before, which agrees, was ${describe(this.last)}`;
-      this.diverged(`exit ${this.exits} is another one: here ${describe(record)}; ${before}`);
+  private moment(check: number, exact: boolean, describe: () => string): void {
+    if (this.divergence !== undefined) return;
+    this.moments++;
+    this.word[0] = check;
+    this.digest.update(this.word);
+    const { instructions } = this.guest;
+    if (this.moments > this.checks.length && this.end === undefined) return;
+    if (check === this.checks[this.moments - 1]) {
+      this.agreed = { instructions, describe };
+      return;
     }
-    this.last = record;
+    const what = this.moments > this.checks.length ? `the recording has nothing like ${describe()}` : `${describe()} differs from the recording`;
+    const { agreed } = this;
+    // Instructions are counted from 1: the one that is being executed has not retired.
+    const where =
+      exact || agreed.instructions === instructions
+        ? `at instruction ${instructions + 1}`
+        : `between instruction ${agreed.instructions + 1} and ${instructions + 1}`;
+    this.diverged(`the runs part ${where}: ${what}; the last thing that agrees is ${agreed.describe()}, after ${agreed.instructions} instructions`);
   }
 
   private compareMark(): void {
     const { mark, instructions, registers } = this.marks[this.marked++];
-    const from = this.marked > 1 ? this.marks[this.marked - 2].instructions : 0;
+    const from = Math.max(this.marked > 1 ? this.marks[this.marked - 2].instructions : 0, this.agreed.instructions);
     if (this.guest.instructions !== instructions) {
       this.diverged(
         `at ${mark} ns ${this.guest.instructions} instructions have retired, and ${instructions} in the recording: they part after instruction ${from}`,
@@ -111,15 +128,14 @@ export class Replay {
   }
 
   private result(stop: GuestStop): ReplayResult {
-    const { guest, end, exits, consoleBytes } = this;
-    const consoleSha256 = this.console.digest('hex');
-    const result = { instructions: guest.instructions, ticks: guest.time, exits, consoleBytes, consoleSha256 };
+    const { guest, end, consoleBytes } = this;
+    const exits = exitsOf(guest);
+    const [consoleSha256, momentsSha256] = [this.console, this.digest].map((hash) => hash.digest('hex'));
+    const result = { instructions: guest.instructions, ticks: guest.time, exits, consoleBytes, consoleSha256, momentsSha256 };
     if (this.divergence === undefined && end !== undefined) {
-      const differing = (['instructions', 'ticks', 'exits', 'consoleBytes', 'consoleSha256'] as const).find((key) => end[key] !== result[key]);
+      const differing = (['instructions', 'ticks', 'exits', 'consoleBytes', 'consoleSha256', 'momentsSha256'] as const).find((key) => end[key] !== result[key]);
       if (differing !== undefined) this.divergence = `at the end ${differing} is ${result[differing]}, and ${end[differing]} in the recording (${stop.kind})`;
     }
     return { ...result, divergence: this.divergence, incomplete: end === undefined };
   }
 }
-
-const describe = ({ raw, rip, instructions }: ExitRecord): string => `${raw.reason} at RIP ${hex(rip)} after ${instructions} instructions`;

@@ -65,7 +65,7 @@ export class ReverseSearch {
         }
         const order = comparePositions(hit.stop.position, upper);
         // The target is before `upper`; an access is made before the stop that tells of it.
-        if (hit.access === undefined ? order >= 0 : order > 0) return last;
+        if (hit.access === undefined ? order >= 0 : order > 0 || comparePositions(hit.access.position, upper) >= 0) return last;
         last = { ordinal: ordinal++, hit };
         if (last.ordinal === stopAfter) return last;
         conditions.passHere();

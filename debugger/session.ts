@@ -209,7 +209,7 @@ export class Session implements DebugTarget {
       if (hit !== undefined) return this.stoppedAt(hit.stop);
       const end = this.endOf(raw);
       if (end !== undefined) return end;
-      if (raw.kind === 'limit' || pieces % STOPS_A_PIECE === 0) yield;
+      if (raw.kind === 'limit' || this.interrupted || pieces % STOPS_A_PIECE === 0) yield;
     }
   }
 

@@ -5,6 +5,7 @@
  */
 import type { Exit } from '../hypervisor/exit';
 import { Guest, type GuestConfig, type GuestStop } from '../hypervisor/guest';
+import type { GuestState } from '../hypervisor/guest-state';
 import type { ExitRecord } from '../hypervisor/vcpu';
 import { Checkpoints, type Checkpoint } from './checkpoints';
 import { InputLog } from './input-log';
@@ -15,10 +16,14 @@ export interface TimelineOptions {
   readonly interval?: number;
   /** Memory that snapshots may hold, in bytes. */
   readonly budget?: number;
+  /** false: no snapshots are taken, and there is no way back. Default true. */
+  readonly history?: boolean;
+  /** Begins where this snapshot was taken, of a guest with the settings of the configuration. */
+  readonly from?: GuestState;
 }
 
 /** What a timeline knows beside the guest. */
-interface Counters {
+export interface Counters {
   readonly exits: number;
   readonly events: number;
   /** Bytes of console output, and inputs by tick that have come. */
@@ -45,7 +50,7 @@ export interface TimelineListener {
 
 /** A VM exit with its handler takes as long as so many instructions do. */
 const EXIT_COST = 500;
-const DEFAULTS = { interval: 32 << 20, budget: 512 << 20 } as const;
+const DEFAULTS = { interval: 64 << 20, budget: 512 << 20 } as const;
 /** Instructions before a place that is visited backward, at which snapshots make the next visit to its past short. */
 const APPROACH = [1 << 20, 1 << 14] as const;
 /** Ticks that one piece of work makes at most. */
@@ -81,13 +86,15 @@ export class Timeline {
   ) {
     this.interval = options.interval ?? DEFAULTS.interval;
     this.checkpoints = new Checkpoints(options.budget ?? DEFAULTS.budget);
-    this.guest = new Guest({
+    if (options.history === false) this.forwardOnly = 'this run keeps no history: build it with history to go back';
+    const mine: GuestConfig = {
       ...config,
       // Pieces are short already.
       pause: undefined,
       serialOutput: (byte) => this.output(byte),
       observer: { exit: (record) => this.handled(record), arrived: (exit) => this.arrive(exit) },
-    });
+    };
+    this.guest = new Guest(mine, options.from);
     const { machine, vm } = this.guest;
     machine.observer = { ...machine.cpu.observer, deliver: () => void this.events++ };
     if (vm !== undefined) return;
@@ -211,15 +218,26 @@ export class Timeline {
 
   /** Throws DebugError with the reason if this guest cannot be saved. */
   save(): Checkpoint<Counters> {
+    const checkpoint = this.capture();
+    this.checkpoints.add(checkpoint);
+    return checkpoint;
+  }
+
+  /** A snapshot that is not part of the history. Throws DebugError with the reason if this guest cannot be saved. */
+  capture(): Checkpoint<Counters> {
     const { exits, events, written, delivered, lastRecord, lastInner } = this;
-    let checkpoint: Checkpoint<Counters>;
     try {
-      checkpoint = { position: this.position, state: this.guest.saveState(), extra: { exits, events, written, delivered, lastRecord, lastInner } };
+      return { position: this.position, state: this.guest.saveState(), extra: { exits, events, written, delivered, lastRecord, lastInner } };
     } catch (error) {
       throw new DebugError(`this machine cannot go back: ${(error as Error).message}`, { cause: error });
     }
-    this.checkpoints.add(checkpoint);
-    return checkpoint;
+  }
+
+  /** Goes on from a snapshot of capture() as another run: output and exits are passed on again, and the history begins there. */
+  adopt(checkpoint: Checkpoint<Counters>): void {
+    this.restore(checkpoint);
+    this.furthest = undefined;
+    this.fork();
   }
 
   /** Why there is no way back, when the machine has a part that cannot be saved; then it runs forward only. */

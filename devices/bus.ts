@@ -2,6 +2,7 @@
  * What a device model may see of the world: ports, memory-mapped ranges, an interrupt line, timers on virtual time.
  * The same models are silicon of the physical machine and emulated devices of a VM.
  */
+import type { DeviceObserver } from '../memory/physical-memory';
 import type { Stateful } from '../memory/stateful';
 
 export type AccessSize = 1 | 2 | 4;
@@ -27,6 +28,7 @@ export class PortConflict extends Error {
 /** 64 Ki ports. Accesses wider than a device's registered range are split into bytes. */
 export class PortBus {
   private readonly map = new Array<PortDevice | undefined>(65536);
+  onDevice: DeviceObserver | undefined;
 
   register(first: number, count: number, device: PortDevice): void {
     for (let p = first; p < first + count; p++) this.map[p] = device;
@@ -42,20 +44,31 @@ export class PortBus {
   }
 
   read(port: number, size: AccessSize): number {
+    const value = this.input(port, size);
+    this.onDevice?.(port, size, value, false);
+    return value;
+  }
+
+  write(port: number, size: AccessSize, value: number): void {
+    this.onDevice?.(port, size, value >>> 0, true);
+    this.output(port, size, value);
+  }
+
+  private input(port: number, size: AccessSize): number {
     const device = this.map[port];
     if (device !== undefined && (size === 1 || this.map[(port + size - 1) & 0xffff] === device)) return device.readPort(port, size) >>> 0;
     if (size === 1) return 0xff;
     const half = (size >> 1) as AccessSize;
-    return (this.read(port, half) + this.read((port + half) & 0xffff, half) * 2 ** (half * 8)) >>> 0;
+    return (this.input(port, half) + this.input((port + half) & 0xffff, half) * 2 ** (half * 8)) >>> 0;
   }
 
-  write(port: number, size: AccessSize, value: number): void {
+  private output(port: number, size: AccessSize, value: number): void {
     const device = this.map[port];
     if (device !== undefined && (size === 1 || this.map[(port + size - 1) & 0xffff] === device)) return device.writePort(port, size, value >>> 0);
     if (size === 1) return;
     const half = (size >> 1) as AccessSize;
-    this.write(port, half, size === 4 ? value & 0xffff : value & 0xff);
-    this.write((port + half) & 0xffff, half, value >>> (half * 8));
+    this.output(port, half, size === 4 ? value & 0xffff : value & 0xff);
+    this.output((port + half) & 0xffff, half, value >>> (half * 8));
   }
 }
 

@@ -7,6 +7,8 @@ import type { MmioDevice, InterruptLine, Scheduler, Timer } from './bus';
 
 export const HPET_BASE = 0xfed0_0000;
 export const HPET_SIZE = 0x400;
+/** Requester id under which an IOMMU knows it: F0:0F.0. Without FSB delivery it sends nothing. */
+export const HPET_REQUESTER = 0xf078;
 /** Nanoseconds, i.e. ticks of virtual time, a count. */
 const PERIOD_NS = 10;
 const PERIOD_FS = PERIOD_NS * 1_000_000;

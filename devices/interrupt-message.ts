@@ -8,6 +8,8 @@ export interface InterruptMessage {
   readonly data: number;
   /** Requester id: bus << 8 | device << 3 | function. */
   readonly source: number;
+  /** All 32 bits of the destination, from an interrupt remapping unit in extended (x2APIC) mode: then those in the address do not count. */
+  readonly extendedDestination?: number;
 }
 
 export type InterruptSink = (message: InterruptMessage) => void;
@@ -22,18 +24,20 @@ export interface InterruptRequest {
   readonly deliveryMode: number;
   readonly level: boolean;
   readonly logical: boolean;
-  /** 8 bits. */
+  /** 8 bits, or 32 if `wide`. */
   readonly destination: number;
+  readonly wide: boolean;
 }
 
 /** Undefined when the address is not in the interrupt range. */
-export function decodeMessage({ address, data }: InterruptMessage): InterruptRequest | undefined {
+export function decodeMessage({ address, data, extendedDestination }: InterruptMessage): InterruptRequest | undefined {
   if (address < MessageAddress.BASE || address > MessageAddress.BASE + MessageAddress.LOW) return undefined;
   return {
     vector: data & MessageData.VECTOR,
     deliveryMode: (data >>> MessageData.MODE_SHIFT) & 7,
     level: (data & MessageData.LEVEL) !== 0,
     logical: (address & MessageAddress.LOGICAL) !== 0,
-    destination: (address >>> MessageAddress.DESTINATION_SHIFT) & 0xff,
+    destination: extendedDestination ?? (address >>> MessageAddress.DESTINATION_SHIFT) & 0xff,
+    wide: extendedDestination !== undefined,
   };
 }

@@ -51,7 +51,10 @@ export class IoApic implements MmioDevice, Stateful<IoApicState> {
   private select = 0;
   private id = IOAPIC_ID;
 
-  constructor(private readonly send: InterruptSink) {
+  constructor(
+    private readonly send: InterruptSink,
+    private readonly requester = IOAPIC_REQUESTER,
+  ) {
     this.inputs = Array.from({ length: IOAPIC_PINS }, (_, pin) => ({ set: (level: boolean) => this.setLine(pin, level) }));
   }
 
@@ -86,7 +89,7 @@ export class IoApic implements MmioDevice, Stateful<IoApicState> {
     // Bits 63:48 are address bits 19:4: so a remappable entry becomes a remappable message.
     const address = MessageAddress.BASE + ((this.high[pin] >>> 16) << 4) + ((low & RTE.LOGICAL) !== 0 ? MessageAddress.LOGICAL : 0);
     const data = (low & (RTE.VECTOR | RTE.MODE)) | MessageData.ASSERT | (level ? MessageData.LEVEL : 0);
-    this.send({ address, data, source: IOAPIC_REQUESTER });
+    this.send({ address, data, source: this.requester });
   }
 
   /** A local APIC has broadcast the EOI of a level-triggered vector, or software wrote the EOI register. */

@@ -3,7 +3,7 @@
  * Guest-physical addresses are JS numbers below 2^52.
  */
 import type { AccessSize, MmioDevice } from '../devices/bus';
-import { LOW_RAM_LIMIT, type PhysicalMemory } from '../memory/physical-memory';
+import { LOW_RAM_LIMIT, type DeviceObserver, type PhysicalMemory } from '../memory/physical-memory';
 import type { Stateful } from '../memory/stateful';
 import { LARGE, SMALL, type HostFrames } from './frames';
 
@@ -29,6 +29,7 @@ export class GuestMemory implements Stateful<GuestMemoryState> {
   /** Host addresses of the 4 KiB pages of blocks that are backed page by page; 0: nothing yet. */
   private readonly pages = new Map<number, Float64Array>();
   private readonly ranges: Range[] = [];
+  onDevice: DeviceObserver | undefined;
   private readonly lowRam: number;
   private readonly highRam: number;
 
@@ -38,7 +39,7 @@ export class GuestMemory implements Stateful<GuestMemoryState> {
    */
   constructor(
     readonly bytes: number,
-    private readonly host: PhysicalMemory,
+    private readonly hostMemory: PhysicalMemory,
     private readonly frames: HostFrames,
     private readonly map: (gpa: number, host: number, size: number) => void,
   ) {
@@ -75,7 +76,7 @@ export class GuestMemory implements Stateful<GuestMemoryState> {
 
   /** Memory that a VM gets must not show what was there before. Untouched frames are zero already, and stay uncommitted. */
   private clear(frame: number, size: number): void {
-    if (this.dirtyFrames) this.host.writeBytes(frame, new Uint8Array(size));
+    if (this.dirtyFrames) this.hostMemory.writeBytes(frame, new Uint8Array(size));
   }
   /** Host frames may hold old data (they were poisoned, or belonged to another VM). */
   dirtyFrames = false;
@@ -100,13 +101,18 @@ export class GuestMemory implements Stateful<GuestMemoryState> {
     return page === 0 ? undefined : page + (offset & 0xfff);
   }
 
+  /** The same for DMA, which is a first touch too; 0 outside RAM. */
+  host(gpa: number): number {
+    return this.back(gpa) ? this.hostOf(gpa)! : 0;
+  }
+
   /** Copies bytes into guest RAM. Throws RangeError if some of them are not RAM. */
   writeBytes(gpa: number, bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length;) {
       const a = gpa + done;
       const chunk = Math.min(bytes.length - done, SMALL - (a % SMALL));
       if (!this.back(a)) throw new RangeError(`guest-physical 0x${a.toString(16)} is not RAM (the VM has ${this.bytes} bytes)`);
-      this.host.writeBytes(this.hostOf(a)!, bytes.subarray(done, done + chunk));
+      this.hostMemory.writeBytes(this.hostOf(a)!, bytes.subarray(done, done + chunk));
       done += chunk;
     }
   }
@@ -118,7 +124,7 @@ export class GuestMemory implements Stateful<GuestMemoryState> {
       const a = gpa + done;
       const chunk = Math.min(length - done, SMALL - (a % SMALL));
       const host = this.hostOf(a);
-      if (host !== undefined) out.set(this.host.readBytes(host, chunk), done);
+      if (host !== undefined) out.set(this.hostMemory.readBytes(host, chunk), done);
       else if (!this.isRam(a)) out.fill(0xff, done, done + chunk);
       done += chunk;
     }
@@ -150,9 +156,12 @@ export class GuestMemory implements Stateful<GuestMemoryState> {
   }
   readMmio(gpa: number, size: AccessSize): number {
     const r = this.at(gpa);
-    return r ? r.device.readMmio(gpa - r.base, size) >>> 0 : size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
+    const value = r ? r.device.readMmio(gpa - r.base, size) >>> 0 : size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
+    this.onDevice?.(gpa, size, value, false);
+    return value;
   }
   writeMmio(gpa: number, size: AccessSize, value: number): void {
+    this.onDevice?.(gpa, size, value >>> 0, true);
     const r = this.at(gpa);
     if (r) r.device.writeMmio(gpa - r.base, size, value >>> 0);
   }

@@ -15,6 +15,8 @@ const SETTINGS = [
   'debugExit',
   'rtcStart',
   'hpet',
+  'devices',
+  'iommu',
   'kvmParavirt',
   'frameSeed',
   'poison',
@@ -24,7 +26,7 @@ const ABOUT = ['imageName', 'commandLine', 'format'] as const satisfies readonly
 
 export type GuestSettings = Pick<GuestConfig, (typeof SETTINGS)[number] | (typeof ABOUT)[number]>;
 /** What a snapshot cannot hold, because it is code: where output goes, and what overrides the hypervisor. */
-export type GuestSurroundings = Pick<GuestConfig, 'serialOutput' | 'debugOutput' | 'entropy' | 'routes' | 'observer'>;
+export type GuestSurroundings = Pick<GuestConfig, 'serialOutput' | 'debugOutput' | 'drives' | 'virtioConsole' | 'entropy' | 'routes' | 'policy' | 'observer'>;
 
 export interface GuestState {
   readonly settings: GuestSettings;

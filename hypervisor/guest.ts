@@ -2,15 +2,19 @@
  * A guest ready to run: an image on the physical machine itself (bare), or in a VM under the hypervisor. The same devices, tables and
  * processor identity either way. This is what the command line, the benchmarks and experiments start from.
  */
+import { explainFault, explainStale as explainStaleTranslation } from '../iommu/explain';
 import { parseProfile } from '../cpu/profiles/profile';
 import type { CpuProfile, EntropySource } from '../cpu/interfaces';
 import type { BootFormat, BootModule } from '../guests/boot/boot-request';
+import { VirtioConsole } from '../devices/virtio/console';
 import { BootError } from '../guests/boot/boot-error';
 import { planBoot } from '../guests/boot/plan';
 import { Machine } from '../machine/machine';
+import { iommuKind } from '../machine/iommu';
 import { boardMemoryMap } from '../machine/memory-map';
 import { platformFactory, type Platform } from '../machine/platform';
 import type { Stateful } from '../memory/stateful';
+import { pciFunctions, type PciFunctionsConfig } from './pci-functions';
 import type { StopReason } from './exit';
 import { HostFrames, LARGE } from './frames';
 import {
@@ -25,7 +29,7 @@ import {
 } from './guest-state';
 import { ROUTES, type Routes } from './routes';
 import type { ExitRow } from './statistics';
-import type { VcpuObserver } from './vcpu';
+import type { ProcessorPolicy, VcpuObserver } from './vcpu';
 import { VirtualMachine } from './virtual-machine';
 import { VmxProcessor } from './vmx/processor';
 import type { VirtualProcessor } from './port';
@@ -53,6 +57,14 @@ export interface GuestConfig {
   /** Seconds since 1970 at tick 0. */
   readonly rtcStart?: number;
   readonly hpet?: boolean;
+  /** The machine has the IOMMU of its processor's vendor. Default false. */
+  readonly iommu?: boolean;
+  /** Disks, in the order in which the guest finds them. */
+  readonly drives?: PciFunctionsConfig['drives'];
+  /** Further PCI functions. */
+  readonly devices?: PciFunctionsConfig['devices'];
+  /** A virtio console: gets the bytes that the guest sends there; Guest.virtioConsole takes bytes for it. */
+  readonly virtioConsole?: (byte: number) => void;
   /** Show a VM KVM's CPUID leaves and paravirtual clock. Default false: no hypervisor is to be seen. */
   readonly kvmParavirt?: boolean;
   /** What RDRAND answers, if the processor has it. Default: a generator seeded with 0. Snapshots need one that is Stateful. */
@@ -66,9 +78,13 @@ export interface GuestConfig {
    * the hypervisor changed and called clean.
    */
   readonly checkVmcb?: (explanation: string) => void;
+  /** With an IOMMU: told of every request that it refuses, and of every use of a translation whose entry has changed since. */
+  readonly explainIommu?: (explanation: string) => void;
   /** Asked now and then between VM exits: true ends the current run() as stop() does. */
   readonly pause?: () => boolean;
   readonly routes?: Routes;
+  /** What a VM's CPUID and MSRs do, made from what they do by themselves. */
+  readonly policy?: (own: ProcessorPolicy) => ProcessorPolicy;
   readonly observer?: VcpuObserver;
 }
 
@@ -86,6 +102,7 @@ export class Guest implements Stateful<GuestState> {
   readonly machine: Machine;
   readonly vm: VirtualMachine | undefined;
   readonly platform: Platform;
+  readonly virtioConsole: VirtioConsole | undefined;
   readonly description: string;
   private readonly frames: HostFrames | undefined;
   private readonly settings: GuestSettings;
@@ -96,6 +113,8 @@ export class Guest implements Stateful<GuestState> {
   constructor(config: GuestConfig, from?: GuestState) {
     this.settings = settingsOf(config);
     const profile = parseProfile(config.cpu ?? 'intel');
+    const entropy = config.entropy ?? seededEntropy(0);
+    this.virtioConsole = config.virtioConsole && new VirtioConsole(config.virtioConsole);
     let platform: Platform | undefined;
     const factory = platformFactory(
       {
@@ -108,7 +127,9 @@ export class Guest implements Stateful<GuestState> {
         },
         rtcStart: config.rtcStart ?? DEFAULT_RTC_START,
         hpet: config.hpet,
+        iommu: config.iommu ? iommuKind(profile) : undefined,
         profile,
+        pciDevices: pciFunctions({ ...config, virtioConsole: this.virtioConsole }, entropy),
         powerOff: () => this.end('power-off', 'the guest powered off'),
         reset: (kind) => this.end('reset', `the guest asked for a reset (${kind})`),
       },
@@ -133,6 +154,7 @@ export class Guest implements Stateful<GuestState> {
         profile,
         platform: factory,
         routes: config.routes ?? ROUTES,
+        policy: config.policy,
         kvmParavirt: config.kvmParavirt ? { startEpochSeconds: config.rtcStart ?? DEFAULT_RTC_START } : undefined,
       });
       this.vm.memory.dirtyFrames = config.poison !== undefined;
@@ -141,7 +163,7 @@ export class Guest implements Stateful<GuestState> {
     }
     this.watchCleanBits(config);
     this.platform = platform!;
-    const entropy = config.entropy ?? seededEntropy(0);
+    this.watchIommu(config);
     this.machine.cpu.entropy = entropy;
     if (this.vm) this.vm.vcpu.model().entropy = entropy;
     if (from !== undefined) {
@@ -170,6 +192,12 @@ export class Guest implements Stateful<GuestState> {
   /** A guest that goes on where a snapshot was taken, of this process or another. */
   static fromState(state: GuestState, surroundings: GuestSurroundings): Guest {
     return new Guest({ ...state.settings, ...surroundings, image: new Uint8Array(0) }, state);
+  }
+
+  private watchIommu({ explainIommu }: GuestConfig): void {
+    const { iommu } = this.platform;
+    if (iommu === undefined || explainIommu === undefined) return;
+    iommu.observer = { fault: (fault) => explainIommu(explainFault(fault)), stale: (use) => explainIommu(explainStaleTranslation(use)) };
   }
 
   private watchCleanBits({ checkVmcb }: GuestConfig): void {

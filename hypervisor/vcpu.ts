@@ -173,7 +173,11 @@ export class Vcpu implements Stateful<VcpuState> {
   run(limit: number): VcpuStop {
     const arrived = this.arrived;
     this.arrived = undefined;
-    if (arrived !== undefined) this.take(arrived);
+    if (arrived !== undefined) {
+      this.take(arrived);
+      // Counted here as below, so that who stops at exits leaves no trace in the state.
+      this.exitsSincePause++;
+    }
     for (;;) {
       const now = this.time.now();
       if (this.timers.next <= now) this.timers.run(now);

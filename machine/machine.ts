@@ -7,6 +7,7 @@ import { resetSystemRegisters, writeMsr } from '../cpu/system/msr';
 import { PortBus, Scheduler, type MmioDevice, type SchedulerState } from '../devices/bus';
 import type { BootPlan } from '../guests/boot/boot-request';
 import { loadEntryState } from '../guests/boot/load-entry-state';
+import type { DmaMemory } from '../iommu/dma';
 import { readTsc } from '../cpu/system/tsc';
 import { firmwareMsrs } from './firmware';
 import { PhysicalMemory } from '../memory/physical-memory';
@@ -25,7 +26,8 @@ export interface MmioSpace {
 /** The buses that a platform is built on. */
 export interface PlatformBuses {
   readonly ports: PortBus;
-  readonly memory: MmioSpace;
+  /** Where memory-mapped devices go, and what DMA reaches. */
+  readonly memory: MmioSpace & DmaMemory;
   readonly scheduler: Scheduler;
   /** The processor must look at its interrupts again. */
   readonly attention: () => void;
@@ -121,7 +123,7 @@ export class Machine implements Stateful<MachineState> {
 }
 
 /** The buses as a processor model and its memory give them. */
-export function busesOf(cpu: Cpu, ports: PortBus, memory: MmioSpace, scheduler: Scheduler): PlatformBuses {
+export function busesOf(cpu: Cpu, ports: PortBus, memory: MmioSpace & DmaMemory, scheduler: Scheduler): PlatformBuses {
   return {
     ports,
     memory,

@@ -26,7 +26,9 @@ import { RtcCmos } from '../devices/rtc-cmos';
 import { SharedLine } from '../devices/shared-line';
 import { SystemPorts } from '../devices/system-ports';
 import { Uart16550 } from '../devices/uart16550';
+import { RequesterDma } from '../iommu/dma';
 import type { Stateful } from '../memory/stateful';
+import { createIommu, type Iommu, type IommuKind } from './iommu';
 import type { PlatformBuses, PlatformFactory } from './machine';
 
 export interface PlatformOptions {
@@ -55,6 +57,8 @@ export interface PlatformOptions {
   readonly pciDevices?: readonly { readonly slot: number; readonly device: PciDevice }[];
   /** Interrupt remapping between I/O APIC and PCI on one side and the processor on the other; undefined blocks the message. */
   readonly remapInterrupt?: (message: InterruptMessage) => InterruptMessage | undefined;
+  /** An IOMMU between PCI functions and memory, and before the processors' interrupts; firmware leaves it switched off. Absent: none. */
+  readonly iommu?: IommuKind;
 }
 
 /** Handles of a built platform. */
@@ -69,6 +73,7 @@ export interface Platform {
   readonly rtc: RtcCmos;
   readonly acpiPm: AcpiPm;
   readonly pci: PciBus;
+  readonly iommu: Iommu | undefined;
   readonly a20: A20Gate;
   readonly keyboard: Ps2Keyboard;
   readonly mouse: Ps2Mouse;
@@ -108,7 +113,8 @@ export function platformFactory(options: PlatformOptions, built: (platform: Plat
 }
 
 /** The interrupt fabric: 8259s and I/O APIC in front of the local APIC, and the lines that lead to them. */
-function createInterruptFabric({ memory, scheduler, attention, readTsc, raiseNmi }: PlatformBuses, { profile, remapInterrupt }: PlatformOptions) {
+function createInterruptFabric({ memory, scheduler, attention, readTsc, raiseNmi }: PlatformBuses, options: PlatformOptions) {
+  const { profile } = options;
   const lapic: LocalApic = new LocalApic({
     timers: scheduler,
     readTsc,
@@ -124,12 +130,19 @@ function createInterruptFabric({ memory, scheduler, attention, readTsc, raiseNmi
     tscDeadline: profile?.has('tsc-deadline'),
     physicalAddressWidth: profile?.physicalAddressWidth,
   });
-  const send: InterruptSink = (message) => {
-    const remapped = remapInterrupt === undefined ? message : remapInterrupt(message);
-    const request = remapped && decodeMessage(remapped);
-    if (request !== undefined && lapic.matches(request.destination, request.logical)) lapic.accept(request.vector, request.deliveryMode, request.level);
+  const deliver: InterruptSink = (message) => {
+    const request = decodeMessage(message);
+    if (request === undefined || !lapic.matches(request.destination, request.logical, request.wide)) return;
+    lapic.accept(request.vector, request.deliveryMode, request.level);
   };
-  const ioapic: IoApic = new IoApic(send);
+  const hpet = options.hpet !== false;
+  const iommu = options.iommu && createIommu(options.iommu, { memory, scheduler, deliver, profile, hpet });
+  const remap = options.remapInterrupt ?? (iommu && ((message: InterruptMessage) => iommu.unit.remapInterrupt(message)));
+  const send: InterruptSink = (message) => {
+    const remapped = remap === undefined ? message : remap(message);
+    if (remapped !== undefined) deliver(remapped);
+  };
+  const ioapic: IoApic = new IoApic(send, iommu?.ioApicRequester);
   // INT of the 8259s is on LINT0 and on input 0 of the I/O APIC, of which software enables one.
   const pic = new PicPair({
     set: (level) => {
@@ -159,12 +172,12 @@ function createInterruptFabric({ memory, scheduler, attention, readTsc, raiseNmi
     saveState: () => picLines.map((line) => line.saveState()),
     restoreState: (levels) => levels.forEach((sources, n) => picLines[n].restoreState(sources)),
   };
-  return { lapic, ioapic, pic, send, isa, picSource, isaLines };
+  return { lapic, ioapic, pic, send, isa, picSource, isaLines, iommu };
 }
 
 export function createPlatform(buses: PlatformBuses, options: PlatformOptions): Platform {
   const { ports, memory, scheduler } = buses;
-  const { lapic, ioapic, pic, send, isa, picSource, isaLines } = createInterruptFabric(buses, options);
+  const { lapic, ioapic, pic, send, isa, picSource, isaLines, iommu } = createInterruptFabric(buses, options);
   pic.attach(ports);
   ports.write(ELCR2, 1, FIRMWARE_ELCR2);
 
@@ -190,8 +203,17 @@ export function createPlatform(buses: PlatformBuses, options: PlatformOptions): 
   for (const device of [pit, rtc, i8042, uart, uart2, acpiPm]) device?.attach(ports);
 
   const lpc = new LpcBridge({ pmBase: ACPI_PM_BASE, apicInputs: ioapic.inputs.slice(PIRQ_INPUTS), isaSource: picSource });
-  const pci = new PciBus({ ports, memory, interrupts: lpc.pirqs.slice(0, PIRQ_ISA.length), messages: send });
-  pci.add(0, 0, new HostBridge(ECAM_BASE));
+  const pci = new PciBus({
+    ports,
+    memory,
+    interrupts: lpc.pirqs.slice(0, PIRQ_ISA.length),
+    messages: send,
+    scheduler,
+    dma: (requester) => new RequesterDma(requester, memory, iommu?.unit, send),
+  });
+  const beside = iommu?.hostFunction;
+  pci.add(0, 0, new HostBridge(ECAM_BASE, beside !== undefined));
+  if (beside) pci.add(0, beside.number, beside.device);
   for (const { slot, device } of options.pciDevices ?? []) pci.add(slot, 0, device);
   pci.add(LPC_SLOT, 0, lpc);
   pci.attach();
@@ -205,7 +227,12 @@ export function createPlatform(buses: PlatformBuses, options: PlatformOptions): 
   if (options.debugExit) requireFreePorts(ports, options.debugExit.iobase);
   if (options.debugExit) new DebugExit(options.debugExit.exit, options.debugExit.iobase).attach(ports);
 
-  const acpi = buildAcpiTables({ processors: [0], hpet: hpet !== undefined, serialPorts: uart2 ? [COM1, COM2] : [COM1] });
+  const acpi = buildAcpiTables({
+    processors: [0],
+    hpet: hpet !== undefined,
+    serialPorts: uart2 ? [COM1, COM2] : [COM1],
+    more: iommu ? [iommu.table] : [],
+  });
   const devices: Record<string, Stateful> = {
     ...(hpet && { hpet }),
     pit,
@@ -220,9 +247,10 @@ export function createPlatform(buses: PlatformBuses, options: PlatformOptions): 
     isaLines,
     pic,
     ioapic,
+    ...(iommu && { iommu: iommu.unit }),
     lapic,
   };
-  return { interrupts: lapic, acpi, lapic, ioapic, pic, pit, hpet, rtc, acpiPm, pci, a20, keyboard, mouse, uart, uart2, devices };
+  return { interrupts: lapic, acpi, lapic, ioapic, pic, pit, hpet, rtc, acpiPm, pci, iommu: iommu?.unit, a20, keyboard, mouse, uart, uart2, devices };
 }
 
 const DEBUG_EXIT_PORTS = 4;

@@ -40,6 +40,9 @@ interface MmioRange {
   readonly device: MmioDevice;
 }
 
+/** Told of an access to a device behind a port or a physical address: what was read, or what is to be written. */
+export type DeviceObserver = (address: number, size: 1 | 2 | 4, value: number, write: boolean) => void;
+
 /** Told before bytes of a Code or Watched frame change. */
 export type WriteObserver = (physicalAddress: number, length: number) => void;
 
@@ -57,6 +60,7 @@ export class PhysicalMemory {
   readonly highRam: number;
   private readonly ranges: MmioRange[] = [];
   private readonly observers: WriteObserver[] = [];
+  onDevice: DeviceObserver | undefined;
 
   /** @param ramBytes multiple of 4096, 1 MiB to 3.5 GiB. Throws RangeError otherwise. */
   constructor(readonly ramBytes: number) {
@@ -141,7 +145,9 @@ export class PhysicalMemory {
       return value;
     }
     const r = this.range(physical);
-    return r ? r.device.readMmio(physical - r.base, size) >>> 0 : size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
+    const value = r ? r.device.readMmio(physical - r.base, size) >>> 0 : size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
+    this.onDevice?.(physical, size, value, false);
+    return value;
   }
 
   // ---- writes: the one path by which anything but compiled code changes RAM ----
@@ -183,6 +189,7 @@ export class PhysicalMemory {
       for (let i = 0; i < size; i++, value >>>= 8) this.write8(physical + i, value & 0xff);
       return;
     }
+    this.onDevice?.(physical, size, value >>> 0, true);
     const r = this.range(physical);
     if (r) r.device.writeMmio(physical - r.base, size, value >>> 0);
   }

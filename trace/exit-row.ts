@@ -21,4 +21,13 @@ export interface ExitRow {
   readonly detail: number | undefined;
 }
 
+/** One VM entry. */
+export interface EntryRow {
+  readonly vcpu: number;
+  /** Virtual time in nanoseconds. */
+  readonly ticks: number;
+  /** Guest RIP at which the guest goes on, 64 bits. */
+  readonly rip: bigint;
+}
+
 export const hex = (value: bigint | number): string => `0x${value.toString(16)}`;

@@ -1,8 +1,10 @@
-import type { ExitRow } from './exit-row';
+import type { EntryRow, ExitRow } from './exit-row';
 
 /** Where a trace goes. Rows come in order; nothing may be written after close(). */
 export interface TraceSink {
   write(row: ExitRow): void;
+  /** The guest is about to be entered; formats that have entries of their own take it. */
+  enter?(row: EntryRow): void;
   /** Completes the file: formats with an end need it. */
   close(): Promise<void>;
 }

@@ -49,3 +49,27 @@ export function boundary(vmx: Vmx, interruptPending: boolean, nmiPending: boolea
   if (interruptPending && cpu.interruptsEnabled) vmx.mtfPending = mtf;
   return false;
 }
+
+/** In non-root operation: a reason to look at every boundary, something that is armed and can happen now. */
+export function armed(vmx: Vmx): boolean {
+  if (vmx.entryIncomplete || vmx.mtfPending || vmx.tprBelowThreshold) return true;
+  const { primary } = vmx;
+  if ((primary & Primary.MONITOR_TRAP_FLAG) !== 0) return true;
+  if ((primary & Primary.INTERRUPT_WINDOW_EXITING) !== 0 && vmx.cpu.interruptsEnabled) return true;
+  return (primary & Primary.NMI_WINDOW_EXITING) !== 0 && !vmx.virtualNmiBlocked;
+}
+
+/** IRET of the guest has set cpu.nmiBlocked to false. SDM "IRET" in "Changes to Instruction Behavior in VMX Non-Root Operation". */
+export function nmiUnblocked(vmx: Vmx): void {
+  const { cpu, pinBased } = vmx;
+  if ((pinBased & PinBased.NMI_EXITING) === 0) {
+    vmx.nmiUnblockedAt = cpu.retired();
+    return;
+  }
+  // With NMI exiting, IRET ends virtual-NMI blocking if there is such a thing, and leaves blocking by NMI alone.
+  if ((pinBased & PinBased.VIRTUAL_NMIS) !== 0) {
+    if (vmx.virtualNmiBlocked) vmx.nmiUnblockedAt = cpu.retired();
+    vmx.virtualNmiBlocked = false;
+  } else cpu.nmiBlocked = vmx.nmiBlockingKept;
+  cpu.attention = true;
+}

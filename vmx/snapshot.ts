@@ -1,5 +1,7 @@
 /** What VT-x keeps beside registers and memory, as plain data. The rest of a snapshot is the vCPU block and RAM. */
 import type { EptState } from '../ept/ept';
+import { rememberChecks, selectVmcs } from './current-vmcs';
+import { switchTranslation } from './entry/latch';
 import type { State } from './operation';
 import type { Vmx } from './vmx';
 
@@ -57,10 +59,10 @@ export function saveVmx(vmx: Vmx): VmxSnapshot {
  * the snapshot restores the processor (EngineState) after this.
  */
 export function restoreVmx(vmx: Vmx, s: VmxSnapshot): void {
-  vmx.selectVmcs(-1);
-  vmx.rememberChecks(s.passed);
+  selectVmcs(vmx, -1);
+  rememberChecks(vmx, s.passed);
   vmx.vmxonPointer = s.vmxonPointer;
-  if (s.currentVmcs >= 0) vmx.selectVmcs(s.currentVmcs);
+  if (s.currentVmcs >= 0) selectVmcs(vmx, s.currentVmcs);
   vmx.passedGroups = s.passedGroups;
   vmx.state = s.state;
   vmx.guestMode = s.guestMode;
@@ -76,7 +78,7 @@ export function restoreVmx(vmx: Vmx, s: VmxSnapshot): void {
   vmx.nmiUnblockedAt = s.nmiUnblockedAt;
   [vmx.pinBased, vmx.primary, vmx.secondary, vmx.exitControls, vmx.entryControls] = s.controls;
   vmx.cpu.mmu.asid = 0;
-  if (s.guestMode) vmx.switchTranslation();
+  if (s.guestMode) switchTranslation(vmx);
   vmx.ept.restoreState(s.ept);
   vmx.cpu.mmu.flushAll();
 }

@@ -3,20 +3,21 @@
  * interfaces on it. Decoded code reaches it through Interception; root-mode software written in TypeScript through the methods
  * named after VMX instructions, which are the same semantic functions.
  */
-import { Vector, type Cpu } from '../cpu/cpu';
+import type { Cpu } from '../cpu/cpu';
 import type { Insn } from '../cpu/decoder/insn';
 import { deliverEvent } from '../cpu/exceptions';
-import { EventType, type CpuEvent, type Interception, type Sensitive } from '../cpu/interfaces';
+import type { CpuEvent, Interception, Sensitive } from '../cpu/interfaces';
 import { R } from '../cpu/layout';
 import { supportedCr4 } from '../cpu/system/control-state';
 import type { Stateful } from '../memory/stateful';
-import { Ept, type EptFault } from '../ept/ept';
-import { EptQualification } from '../ept/format';
-import { boundary } from './boundary';
-import { FULL_VMX_PROFILE, VmxMsr, vmxCapabilities, type VmxCapabilities, type VmxProfile } from './capabilities';
-import { Interruption, PinBased, Primary, Secondary } from './controls';
+import { Ept } from '../ept/ept';
+import { armed, boundary, nmiUnblocked } from './boundary';
+import { FULL_VMX_PROFILE, vmxCapabilities, type VmxCapabilities, type VmxProfile } from './capabilities';
+import { controlAllowed, controlsAllowVmx, readControl, writeControl } from './control-registers';
+import { PinBased, Primary, Secondary } from './controls';
 import type { EntryState } from './entry/check';
-import { exceptionExits, interruptionOf, qualificationOfException, savedRfOf } from './exit/exception';
+import { exitOnEptFault } from './exit/ept-fault';
+import { exceptionExits, exitOnException, interruptionOf } from './exit/exception';
 import { exitToRoot, type VmxAbort } from './exit/exit';
 import { ExitReason } from './exit/reason';
 import { SavedRf } from './exit/save';
@@ -26,14 +27,16 @@ import { invept, invvpid } from './instructions/invalidate';
 import { VM_FAIL_INVALID, failValid, type EntryResult, type VmInstructionError, type VmResult } from './instructions/result';
 import { vmclear, vmptrld } from './instructions/vmcs-pointer';
 import { enterGuest } from './instructions/vmlaunch';
-import { componentOffset, store, vmread, vmwrite, type VmreadResult } from './instructions/vmread';
+import { requireComponent, store, vmread, vmwrite, type VmreadResult } from './instructions/vmread';
 import { vmxoff, vmxon } from './instructions/vmxon';
+import { readVmxMsr, writeVmxMsr } from './msr';
 import { State } from './operation';
 import { restoreVmx, saveVmx, type VmxSnapshot } from './snapshot';
 import { VmcsEntryState } from './entry/entry-state';
 import { CurrentVmcs } from './vmcs/access';
 import { GUEST_REGISTER_WORDS } from './vmcs/guest-registers';
 import { OFFSET, accessBits } from './vmcs/layout';
+import { readVirtualTpr, writeVirtualTpr } from './virtual-tpr';
 
 /** Hears of what happens; every hook may be absent. */
 export interface VmxObserver {
@@ -52,12 +55,7 @@ export interface VmxOptions {
   readonly featureControl?: bigint;
 }
 
-const CR0_PE_PG = 0x8000_0001;
-const FEATURE_CONTROL_LOCK = 1n;
-/** Lock, VMX inside SMX, VMX outside SMX; the SENTER and SGX bits do not exist. */
-const FEATURE_CONTROL_BITS = 7n;
 const RESULT_FLAGS = { CF: 1, ZF: 0x40 } as const;
-const TPR_OFFSET = 0x80;
 
 export class Vmx implements Interception, Stateful<VmxSnapshot> {
   readonly capabilities: VmxCapabilities;
@@ -105,7 +103,8 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
   // ---- entry checks that need not be made again: a bit for each group of entry/groups.ts ----
   passedGroups = 0;
   passedInLongMode = false;
-  private readonly passedByVmcs = new Map<number, number>();
+  /** The same for VMCSs that are active but not current, by pointer: part of a snapshot. */
+  readonly passedElsewhere = new Map<number, number>();
 
   /** Delivery of events through the IDT. */
   readonly deliver = deliverEvent;
@@ -117,13 +116,8 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
     this.capabilities = vmxCapabilities(cpu.profile, options.profile ?? FULL_VMX_PROFILE, supportedCr4(cpu));
     this.vmcs = new CurrentVmcs(cpu.memory);
     this.entryState = new VmcsEntryState(this);
-    this.ept = new Ept(cpu.memory, cpu.profile.physicalAddressWidth, this.capabilities.ept, (fault) => this.eptFault(fault));
+    this.ept = new Ept(cpu.memory, cpu.profile.physicalAddressWidth, this.capabilities.ept, (fault) => exitOnEptFault(this, fault));
     cpu.set64(R.FEATURE_CONTROL, options.featureControl ?? 5n);
-  }
-
-  /** Checks that passed on VMCSs that are active but not current, by pointer: part of a snapshot. */
-  get passedElsewhere(): ReadonlyMap<number, number> {
-    return this.passedByVmcs;
   }
 
   saveState(): VmxSnapshot {
@@ -144,7 +138,7 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
 
   /** @param physicalAddress the VMXON region, 4-KByte aligned, its first word the revision identifier (IA32_VMX_BASIC[30:0]). */
   vmxon(physicalAddress: number): VmResult {
-    if (!this.active && !this.controlsAllowVmx(this.cpu.cr0, this.cpu.cr4)) throw new Error('VMXON: CR0 or CR4 has bits that VMX operation does not support');
+    if (!this.active && !controlsAllowVmx(this, this.cpu.cr0, this.cpu.cr4)) throw new Error('VMXON: CR0 or CR4 has bits that VMX operation does not support');
     return vmxon(this, physicalAddress);
   }
   vmxoff(): VmResult {
@@ -233,10 +227,7 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
   }
 
   private component(encoding: number): number {
-    const offset = this.vmcs.present ? componentOffset(this, encoding) : 0;
-    if (offset === 0)
-      throw new Error(`VMCS component 0x${encoding.toString(16)}: ${this.vmcs.present ? 'this processor has none of that encoding' : 'no VMCS is current'}`);
-    return offset;
+    return requireComponent(this, encoding);
   }
 
   private requireRoot(instruction: string): void {
@@ -265,48 +256,7 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
     return Number.isSafeInteger(address) && address >= 0 && address % 4096 === 0 && address < 2 ** this.cpu.profile.physicalAddressWidth;
   }
 
-  /** Makes another VMCS current, or none (-1). What passed its checks is remembered for each active VMCS. */
-  selectVmcs(pointer: number): void {
-    if (this.vmcs.present) this.passedByVmcs.set(this.vmcs.pointer, this.passedGroups);
-    if (pointer < 0) {
-      this.vmcs.deselect();
-      this.passedGroups = 0;
-      return;
-    }
-    this.vmcs.select(pointer);
-    this.passedGroups = this.passedByVmcs.get(pointer) ?? 0;
-  }
-
-  /** Software may have changed the region: its checks must be made again. */
-  forgetChecks(pointer: number): void {
-    this.passedByVmcs.delete(pointer);
-    if (pointer === this.vmcs.pointer) this.passedGroups = 0;
-  }
-
-  /** Replaces what is remembered about active VMCSs (restoring a snapshot). */
-  rememberChecks(passed: Iterable<readonly [pointer: number, groups: number]>): void {
-    this.passedByVmcs.clear();
-    for (const [pointer, groups] of passed) this.passedByVmcs.set(pointer, groups);
-  }
-
   // ---- entering and leaving non-root operation (vmlaunch.ts, exit.ts) ----
-
-  latchControls(): void {
-    const { vmcs } = this;
-    this.pinBased = vmcs.low(OFFSET.PIN_BASED_CONTROLS);
-    this.primary = vmcs.low(OFFSET.PRIMARY_PROCESSOR_BASED_CONTROLS);
-    this.secondary = (this.primary & Primary.ACTIVATE_SECONDARY_CONTROLS) !== 0 ? vmcs.low(OFFSET.SECONDARY_PROCESSOR_BASED_CONTROLS) : 0;
-    this.exitControls = vmcs.low(OFFSET.VM_EXIT_CONTROLS);
-    this.entryControls = vmcs.low(OFFSET.VM_ENTRY_CONTROLS);
-  }
-
-  /** From the host's address spaces to the guest's. Without VPID, entries and exits invalidate what is tagged with VPID 0000H. */
-  switchTranslation(): void {
-    const { mmu } = this.cpu;
-    if ((this.secondary & Secondary.ENABLE_EPT) !== 0) this.ept.enable(this.vmcs.low(OFFSET.EPT_POINTER), this.vmcs.high(OFFSET.EPT_POINTER));
-    if ((this.secondary & Secondary.ENABLE_VPID) !== 0) mmu.asid = this.vmcs.low(OFFSET.VPID);
-    else mmu.flushAsid(0);
-  }
 
   leaveNonRoot(): void {
     const { mmu } = this.cpu;
@@ -342,7 +292,8 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
     return true;
   }
 
-  private exit(reason: ExitReason, low: number, high: number, interruption: number, errorCode: number, rf: SavedRf, delivering: CpuEvent | undefined): void {
+  /** The exit with what it records; `delivering` is the event whose delivery it interrupts. */
+  exit(reason: ExitReason, low: number, high: number, interruption: number, errorCode: number, rf: SavedRf, delivering: CpuEvent | undefined): void {
     const original = delivering ?? this.injecting;
     this.vectoring = 0;
     if (original !== undefined) {
@@ -353,30 +304,8 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
     exitToRoot(this, reason, low, high, interruption, errorCode, rf);
   }
 
-  /** EPT refused a guest-physical address. */
-  private eptFault(fault: EptFault): void {
-    const { cpu, vmcs } = this;
-    cpu.materialize();
-    vmcs.set(OFFSET.GUEST_PHYSICAL_ADDRESS, fault.gpa >>> 0, Math.floor(fault.gpa / 0x1_0000_0000));
-    let qualification = 0;
-    if (fault.kind === 'violation') {
-      qualification = fault.qualification;
-      const final = EptQualification.LINEAR_ADDRESS_VALID | EptQualification.FINAL_ACCESS;
-      // With paging off, every linear address is a user-mode, writable and executable one.
-      if ((qualification & final) === final && (cpu.cr0 & CR0_PE_PG) >>> 0 !== CR0_PE_PG) {
-        qualification = (qualification | EptQualification.USER_MODE_LINEAR | EptQualification.WRITABLE_LINEAR) & ~EptQualification.EXECUTE_DISABLE_LINEAR;
-      }
-      if ((qualification & EptQualification.LINEAR_ADDRESS_VALID) !== 0) vmcs.setValue(OFFSET.GUEST_LINEAR_ADDRESS, fault.linear);
-      if (this.nmiUnblockedByIret && cpu.delivering === undefined && this.injecting === undefined) qualification |= EptQualification.NMI_UNBLOCKING;
-    }
-    const reason = fault.kind === 'violation' ? ExitReason.EptViolation : ExitReason.EptMisconfiguration;
-    // The access belongs to an instruction (fault-like: RF = 1 in the image) or to the delivery of an event.
-    const rf = cpu.delivering === undefined && this.injecting === undefined ? SavedRf.Set : SavedRf.AsIs;
-    this.exit(reason, qualification, 0, 0, 0, rf, cpu.delivering);
-    cpu.fault = undefined;
-  }
-
-  private get nmiUnblockedByIret(): boolean {
+  /** The last instruction was an IRET that ended blocking by NMI. */
+  get nmiUnblockedByIret(): boolean {
     return this.nmiUnblockedAt >= 0 && this.nmiUnblockedAt === this.cpu.retired();
   }
 
@@ -388,12 +317,7 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
 
   /** A reason to look at every boundary: something that is armed and can happen now. */
   get attention(): boolean {
-    if (!this.guestMode) return false;
-    if (this.entryIncomplete || this.mtfPending || this.tprBelowThreshold) return true;
-    const { primary } = this;
-    if ((primary & Primary.MONITOR_TRAP_FLAG) !== 0) return true;
-    if ((primary & Primary.INTERRUPT_WINDOW_EXITING) !== 0 && this.cpu.interruptsEnabled) return true;
-    return (primary & Primary.NMI_WINDOW_EXITING) !== 0 && !this.virtualNmiBlocked;
+    return this.guestMode && armed(this);
   }
 
   instruction(what: Sensitive, operand: number, value: bigint): boolean {
@@ -407,24 +331,7 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
       this.mtfPending = (this.primary & Primary.MONITOR_TRAP_FLAG) !== 0;
       return false;
     }
-    // A double fault stands for the events that led to it: no IDT-vectoring information.
-    const doubleFault = event.type === EventType.HardwareException && event.vector === Vector.DF;
-    const original = doubleFault ? undefined : delivering;
-    let information = interruptionOf(event);
-    if (this.nmiUnblockedByIret && original === undefined && !doubleFault) information = (information | Interruption.NMI_UNBLOCKING) >>> 0;
-    if (event.length !== 0) this.vmcs.setLow(OFFSET.EXIT_INSTRUCTION_LENGTH, event.length);
-    const qualification = qualificationOfException(event);
-    if (doubleFault) this.injecting = undefined;
-    this.exit(
-      ExitReason.ExceptionOrNmi,
-      Number(qualification & 0xffff_ffffn),
-      Number(qualification >> 32n),
-      information,
-      event.errorCode ?? 0,
-      savedRfOf(event),
-      original,
-    );
-    if (event.type === EventType.Nmi) this.cpu.nmiBlocked = true;
+    exitOnException(this, event, delivering);
     return true;
   }
 
@@ -442,45 +349,19 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
     return (this.pinBased & PinBased.EXTERNAL_INTERRUPT_EXITING) !== 0 || !this.cpu.interruptsEnabled;
   }
 
-  /** SDM "Guest/Host Masks and Read Shadows for CR0 and CR4". */
   readControl(cr: 0 | 4, real: bigint): bigint {
-    const mask = this.vmcs.value(cr === 0 ? OFFSET.CR0_GUEST_HOST_MASK : OFFSET.CR4_GUEST_HOST_MASK);
-    const shadow = this.vmcs.value(cr === 0 ? OFFSET.CR0_READ_SHADOW : OFFSET.CR4_READ_SHADOW);
-    return (real & ~mask) | (shadow & mask);
+    return readControl(this, cr, real);
   }
-
   writeControl(cr: 0 | 4, value: bigint, real: bigint): bigint {
-    const mask = this.vmcs.value(cr === 0 ? OFFSET.CR0_GUEST_HOST_MASK : OFFSET.CR4_GUEST_HOST_MASK);
-    return (value & ~mask) | (real & mask);
+    return writeControl(this, cr, value, real);
   }
-
   controlAllowed(cr: 0 | 4, value: bigint): boolean {
-    const low = Number(value & 0xffff_ffffn);
-    const c = this.capabilities;
-    if (cr === 4) return (low & c.cr4Fixed0) >>> 0 === c.cr4Fixed0 && (low & ~c.cr4Fixed1) === 0;
-    const exempt = this.guestMode && (this.secondary & Secondary.UNRESTRICTED_GUEST) !== 0;
-    const fixed0 = (exempt ? c.cr0Fixed0 & ~CR0_PE_PG : c.cr0Fixed0) >>> 0;
-    return (low & fixed0) >>> 0 === fixed0;
-  }
-
-  /** CR0 and CR4 satisfy what VMX operation fixes. */
-  controlsAllowVmx(cr0: number, cr4: number): boolean {
-    return this.controlAllowed(0, BigInt(cr0)) && this.controlAllowed(4, BigInt(cr4));
+    return controlAllowed(this, cr, value);
   }
 
   /** IRET has set cpu.nmiBlocked to false. SDM "IRET" in "Changes to Instruction Behavior in VMX Non-Root Operation". */
   nmiUnblocked(): void {
-    if (!this.guestMode) return;
-    if ((this.pinBased & PinBased.NMI_EXITING) === 0) {
-      this.nmiUnblockedAt = this.cpu.retired();
-      return;
-    }
-    // With NMI exiting, IRET ends virtual-NMI blocking if there is such a thing, and leaves blocking by NMI alone.
-    if ((this.pinBased & PinBased.VIRTUAL_NMIS) !== 0) {
-      if (this.virtualNmiBlocked) this.nmiUnblockedAt = this.cpu.retired();
-      this.virtualNmiBlocked = false;
-    } else this.cpu.nmiBlocked = this.nmiBlockingKept;
-    this.cpu.attention = true;
+    if (this.guestMode) nmiUnblocked(this);
   }
 
   execute(insn: Insn): void {
@@ -488,33 +369,18 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
   }
 
   readMsr(index: number): bigint | undefined {
-    if (index === VmxMsr.IA32_FEATURE_CONTROL) return this.cpu.get64(R.FEATURE_CONTROL);
-    return this.capabilities.msrs.get(index);
+    return readVmxMsr(this, index);
   }
-
   writeMsr(index: number, value: bigint): boolean {
-    if (index !== VmxMsr.IA32_FEATURE_CONTROL) return false;
-    // Locked until the next reset.
-    if ((this.cpu.get64(R.FEATURE_CONTROL) & FEATURE_CONTROL_LOCK) !== 0n || (value & ~FEATURE_CONTROL_BITS) !== 0n) return false;
-    this.cpu.set64(R.FEATURE_CONTROL, value);
-    return true;
+    return writeVmxMsr(this, index, value);
   }
 
   // ---- the virtual TPR. SDM "Virtualizing CR8-Based TPR Accesses" ----
 
   readCr8(): number | undefined {
-    if ((this.primary & Primary.USE_TPR_SHADOW) === 0) return undefined;
-    return (this.cpu.memory.read32(this.vmcs.number(OFFSET.VIRTUAL_APIC_ADDRESS) + TPR_OFFSET) >>> 4) & 15;
+    return readVirtualTpr(this);
   }
-
   writeCr8(value: number): boolean {
-    if ((this.primary & Primary.USE_TPR_SHADOW) === 0) return false;
-    this.cpu.memory.write32(this.vmcs.number(OFFSET.VIRTUAL_APIC_ADDRESS) + TPR_OFFSET, (value & 15) << 4);
-    // "TPR virtualization": a trap-like exit when VTPR falls below the threshold.
-    if ((value & 15) < (this.vmcs.low(OFFSET.TPR_THRESHOLD) & 15)) {
-      this.tprBelowThreshold = true;
-      this.cpu.attention = true;
-    }
-    return true;
+    return writeVirtualTpr(this, value);
   }
 }

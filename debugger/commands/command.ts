@@ -10,6 +10,8 @@ export interface CommandResult {
   readonly data?: unknown;
   /** The target moved, and stands here now. */
   readonly stop?: Stop;
+  /** Registers or memory were changed by hand. */
+  readonly changed?: boolean;
   /** The session is over. */
   readonly quit?: boolean;
 }
@@ -55,6 +57,17 @@ export interface Command {
   readonly repeats?: boolean;
   /** Throws DebugError for bad arguments and for what cannot be done. */
   readonly run: (context: CommandContext, args: string) => CommandResult | CommandWork;
+}
+
+/** By name, fixed short form, or unique beginning. Throws DebugError for none and for several. */
+export function findCommand(commands: readonly Command[], word: string): Command {
+  const name = word.toLowerCase();
+  const exact = commands.find((c) => c.name === name || c.short?.includes(name) === true);
+  if (exact !== undefined) return exact;
+  const begins = commands.filter((c) => c.name.startsWith(name));
+  if (begins.length === 1) return begins[0];
+  if (begins.length > 1) throw new DebugError(`"${word}" could be ${begins.map((c) => c.name).join(', ')}`);
+  throw new DebugError(`there is no command "${word}": help lists them`);
 }
 
 export const words = (args: string): string[] => args.split(/\s+/).filter((word) => word !== '');

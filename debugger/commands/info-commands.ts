@@ -10,6 +10,8 @@ interface Topic {
   readonly name: string;
   readonly usage: string;
   readonly help: string;
+  /** Words that may follow; any number if absent. */
+  readonly most?: number;
   readonly run: (context: CommandContext, args: readonly string[]) => CommandResult;
 }
 
@@ -34,6 +36,7 @@ function exits({ session }: CommandContext, args: readonly string[]): CommandRes
     const names = exitNames(extensionOf(session.timeline));
     return { text: `${names.join(' ')}\nor by handler: ${EXIT_KINDS.join(' ')}`, data: { names, handlers: EXIT_KINDS } };
   }
+  if (args.length > 0) throw new DebugError(`"${args[0]}" was not expected: info exits, or info exits names`);
   const { guest } = session.timeline;
   const rows = guest.exitRows(3);
   const lines = rows.map(({ reason, count, details }) => {
@@ -84,20 +87,21 @@ const TOPICS: readonly Topic[] = [
   },
   { name: 'vmcs', usage: '[PART OF NAME ...]', help: 'the current VMCS', run: (context, args) => controlStructure(context, 'VMCS', args) },
   { name: 'vmcb', usage: '[PART OF NAME ...]', help: 'the VMCB of the last VMRUN', run: (context, args) => controlStructure(context, 'VMCB', args) },
-  { name: 'exits', usage: '[names]', help: 'VM exits so far by reason; or the names that break-exit knows', run: exits },
-  { name: 'devices', usage: '[NAME]', help: 'the devices, or the state of one', run: devices },
+  { name: 'exits', usage: '[names]', help: 'VM exits so far by reason; or the names that break-exit knows', most: 1, run: exits },
+  { name: 'devices', usage: '[NAME]', help: 'the devices, or the state of one', most: 1, run: devices },
   {
     name: 'irq',
     usage: '',
     help: 'interrupt controllers: what is requested, in service, masked',
+    most: 0,
     run: ({ session }) => {
       const { lapic, ioapic, pic } = session.timeline.guest.platform;
       return { text: renderInterrupts(session), data: plain({ lapic: lapic.saveState(), ioapic: ioapic.saveState(), pic: pic.saveState() }) };
     },
   },
   { name: 'tlb', usage: '[ADDRESS]', help: 'translations that the processor has cached', run: tlb },
-  { name: 'breakpoints', usage: '', help: 'what stops the guest', run: ({ session, inspector }) => inspector.breakpoints(session.breakpoints) },
-  { name: 'history', usage: '', help: 'how far back and forward the history reaches', run: history },
+  { name: 'breakpoints', usage: '', help: 'what stops the guest', most: 0, run: ({ session, inspector }) => inspector.breakpoints(session.breakpoints) },
+  { name: 'history', usage: '', help: 'how far back and forward the history reaches', most: 0, run: history },
 ];
 
 export const INFO_TOPICS: readonly string[] = TOPICS.map((t) => t.name);
@@ -117,6 +121,8 @@ export const INFO_COMMANDS: readonly Command[] = [
       const found = TOPICS.filter((t) => t.name.startsWith(word.toLowerCase()));
       const topic = found.find((t) => t.name === word.toLowerCase()) ?? (found.length === 1 && word !== '' ? found[0] : undefined);
       if (topic === undefined) throw new DebugError(`info ${word}: say one of ${INFO_TOPICS.join(', ')}`);
+      const unexpected = rest.slice(topic.most ?? rest.length).join(' ');
+      if (unexpected !== '') throw new DebugError(`"${unexpected}" was not expected: info ${topic.name} ${topic.usage}`.trimEnd());
       return topic.run(context, rest);
     },
   },

@@ -72,14 +72,18 @@ function setCommand({ session, inspector }: CommandContext, args: string): Comma
   if (memory === null) {
     const name = what.trim().replace(/^\$/, '');
     session.writeRegister(name, value);
-    return { text: `${name} = ${hex(session.readRegister(name))}; the history begins here now`, data: { [name]: hex(value) } };
+    return { text: `${name} = ${hex(session.readRegister(name))}; the history begins here now`, data: { [name]: hex(value) }, changed: true };
   }
   const size = Number(memory[1]);
   if (value >> BigInt(size * 8) !== 0n) throw new DebugError(`${hex(value)} does not fit into ${size} bytes`);
   const { space, address } = inspector.place(memory[2]);
   const bytes = Uint8Array.from({ length: size }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn));
   session.writeMemory(space, address, bytes);
-  return { text: `${size} bytes at ${space} ${hex(address)} = ${hex(value)}; the history begins here now`, data: { space, address: hex(address), size } };
+  return {
+    text: `${size} bytes at ${space} ${hex(address)} = ${hex(value)}; the history begins here now`,
+    data: { space, address: hex(address), size },
+    changed: true,
+  };
 }
 
 export const MEMORY_COMMANDS: readonly Command[] = [

@@ -7,7 +7,7 @@ import { writeSnapshot } from '../snapshot/file';
 import { symbolsOf } from '../symbols';
 import { DebugError } from '../target';
 import { canonicalName } from '../exit-names';
-import { COMMAND_GROUPS, requireNothing, words, type Command, type CommandContext, type CommandResult } from './command';
+import { COMMAND_GROUPS, findCommand, requireNothing, words, type Command, type CommandContext, type CommandResult } from './command';
 
 function explain({ session, inspector }: CommandContext, args: string): CommandResult {
   const what = args.trim();
@@ -46,7 +46,11 @@ function snapshot({ session }: CommandContext, args: string): CommandResult {
   const [path, ...rest] = words(args);
   if (rest.length > 0) throw new DebugError('snapshot [FILE]: one file name');
   const { state, position } = session.timeline.save();
-  if (path !== undefined) writeSnapshot(path, state);
+  try {
+    if (path !== undefined) writeSnapshot(path, state);
+  } catch (error) {
+    throw new DebugError(`cannot write ${path}: ${(error as Error).message}`, { cause: error });
+  }
   return {
     text: path === undefined ? `kept: seek ${position.instructions} comes back here quickly` : `written to ${path}`,
     data: { instructions: position.instructions, path },
@@ -79,8 +83,7 @@ function help({ commands }: CommandContext, args: string): CommandResult {
     ]);
     return { text: [...lines.slice(1), '', 'An empty line repeats the last motion. help COMMAND says more.'].join('\n'), data: commands.map((c) => c.name) };
   }
-  const command = commands.find((c) => c.name === word || c.short?.includes(word) === true) ?? commands.find((c) => c.name.startsWith(word));
-  if (command === undefined) throw new DebugError(`there is no command "${word}": help lists them`);
+  const command = findCommand(commands, word);
   const { name, usage, details = [], example } = command;
   return {
     text: [`${name} ${usage}`.trimEnd(), `  ${command.help}`, ...details.map((d) => `  ${d}`), `  for example: ${example}`].join('\n'),

@@ -15,7 +15,10 @@ export interface AcpiTables {
 }
 
 /** COM1 is what there is unless `serialPorts` says otherwise. */
-export type AcpiOptions = Omit<DsdtOptions, 'serialPorts'> & Partial<Pick<DsdtOptions, 'serialPorts'>>;
+export interface AcpiOptions extends Omit<DsdtOptions, 'serialPorts'>, Partial<Pick<DsdtOptions, 'serialPorts'>> {
+  /** Finished tables of parts that devices do not know, such as an IOMMU's. */
+  readonly more?: readonly Uint8Array[];
+}
 
 /** Where software looks for the RSDP, on 16-byte boundaries. The memory map says reserved. */
 export const ACPI_AREA = { base: 0xf_0000, end: 0x10_0000 } as const;
@@ -35,7 +38,9 @@ export function buildAcpiTables(options: AcpiOptions): AcpiTables {
   };
   const facsAddress = place(facs(), 64);
   const dsdtAddress = place(dsdt({ serialPorts: [COM1], ...options }));
-  const listed = [fadt(facsAddress, dsdtAddress), madt(options.processors), mcfg(), ...(options.hpet ? [hpetTable()] : [])].map((bytes) => place(bytes));
+  const { more = [] } = options;
+  const hpet = options.hpet ? [hpetTable()] : [];
+  const listed = [fadt(facsAddress, dsdtAddress), madt(options.processors), mcfg(), ...hpet, ...more].map((bytes) => place(bytes));
   const root = rsdp(place(rsdt(listed)), place(xsdt(listed)));
   return {
     rsdp: ACPI_AREA.base,

@@ -13,8 +13,9 @@ const SMRAM_RESET = 0x02;
  * DEVIATION: PAM and SMRAM keep what firmware writes and do nothing: C_0000h-F_FFFFh is always writable RAM and there is no SMRAM.
  */
 export class HostBridge extends PciDevice {
-  constructor(ecamBase: number) {
-    super({ vendor: 0x8086, device: 0x29c0, classCode: 0x06_0000, revision: 2 });
+  /** @param multifunction other functions share its device number. */
+  constructor(ecamBase: number, multifunction = false) {
+    super({ vendor: 0x8086, device: 0x29c0, classCode: 0x06_0000, revision: 2, multifunction });
     this.set32(PCIEXBAR, ecamBase + PCIEXBAR_ENABLE);
     this.allow(PAM0, ...new Array<number>(PAM_BYTES).fill(0x33));
     this.config[SMRAM] = SMRAM_RESET;

@@ -3,7 +3,8 @@
  * (ECAM). There are no bridges to other buses yet; what is not there reads as all ones.
  */
 import type { Stateful } from '../../memory/stateful';
-import type { AccessSize, InterruptLine, MmioDevice, PortBus, PortDevice } from '../bus';
+import type { AccessSize, InterruptLine, MmioDevice, PortBus, PortDevice, Scheduler } from '../bus';
+import type { DmaPort } from '../dma';
 import type { InterruptSink } from '../interrupt-message';
 import { SharedLine } from '../shared-line';
 import type { PciSpaces } from './base-address';
@@ -35,6 +36,9 @@ export interface PciBusOptions {
   /** PIRQA# to PIRQD#. */
   readonly interrupts: readonly InterruptLine[];
   readonly messages: InterruptSink;
+  /** The way to memory of a requester (bus << 8 | device << 3 | function). */
+  readonly dma: (requester: number) => DmaPort;
+  readonly scheduler: Scheduler;
 }
 
 export interface PciBusState {
@@ -72,7 +76,8 @@ export class PciBus implements PortDevice, MmioDevice, Stateful<PciBusState> {
     this.functions.set(devfn, device);
     const pin = device.readConfig(PciRegister.INTERRUPT_PIN, 1);
     const interrupt = pin === 0 ? { set: (): void => {} } : this.lines[pirqOf(slot, pin)].source();
-    device.attach({ spaces: this.spaces, interrupt, messages: this.options.messages, requester: devfn });
+    const { messages, dma, scheduler } = this.options;
+    device.attach({ spaces: this.spaces, interrupt, messages, dma: dma(devfn), scheduler, requester: devfn });
     return device;
   }
 
@@ -145,10 +150,23 @@ export class PciBus implements PortDevice, MmioDevice, Stateful<PciBusState> {
     return { address: this.address, functions, lines: this.lines.map((line) => line.saveState()) };
   }
 
+  /** Throws Error for the state of a bus with other functions; then nothing was changed. */
   restoreState(state: PciBusState): void {
+    const [saved, mine] = [
+      describe(state.functions),
+      describe([...this.functions].map(([devfn, device]) => [devfn, { config: [0, 1, 2, 3].map((at) => device.readConfig(at, 1)) }])),
+    ];
+    if (saved !== mine) throw new Error(`the snapshot has the PCI functions ${saved}; this machine has ${mine}: build it with the same disks and devices`);
     this.address = state.address;
     for (const [devfn, saved] of state.functions) this.functions.get(devfn)?.restoreState(saved);
     // What the functions drove on the way does not count.
     state.lines.forEach((levels, i) => this.lines[i].restoreState(levels));
   }
+}
+
+/** `00:1f.0 8086:2918` of each function, in order. */
+function describe(functions: readonly (readonly [devfn: number, { readonly config: readonly number[] }])[]): string {
+  const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
+  const id = (config: readonly number[]): string => `${hex(config[0] | (config[1] << 8), 4)}:${hex(config[2] | (config[3] << 8), 4)}`;
+  return functions.map(([devfn, { config }]) => `00:${hex(devfn >>> 3, 2)}.${devfn & 7} ${id(config)}`).join(', ');
 }

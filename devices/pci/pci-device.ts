@@ -1,6 +1,7 @@
 /** A PCI function with a type 0 header: PCI Local Bus Specification, "Configuration Space". Devices extend it. */
 import type { Stateful } from '../../memory/stateful';
-import type { AccessSize, InterruptLine } from '../bus';
+import type { AccessSize, InterruptLine, Scheduler } from '../bus';
+import type { DmaPort } from '../dma';
 import type { InterruptSink } from '../interrupt-message';
 import { BaseAddress, type BarLayout, type PciSpaces } from './base-address';
 
@@ -24,6 +25,9 @@ export interface PciAttachment {
   readonly interrupt: InterruptLine;
   /** Where message signalled interrupts go. */
   readonly messages: InterruptSink;
+  /** Its way to memory. */
+  readonly dma: DmaPort;
+  readonly scheduler: Scheduler;
   /** bus << 8 | device << 3 | function. */
   readonly requester: number;
 }

@@ -23,6 +23,8 @@ export function typescriptFiles(root: string, folders: readonly string[]): strin
 
 const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
+const wholeWord = (names: readonly string[]): RegExp => new RegExp(names.map((name) => `(?<![\\w.#-])${escape(name)}(?![\\w-]|\\.\\w)`).join('|'));
+
 export class SourceNames {
   private readonly files: readonly FileNames[];
 
@@ -32,8 +34,15 @@ export class SourceNames {
 
   /** First file that has one of the names as a whole word; a template counts only if it yields the whole name. */
   mention(names: readonly string[]): string | undefined {
-    const words = new RegExp(names.map((name) => `(?<![\\w.#-])${escape(name)}(?![\\w-]|\\.\\w)`).join('|'));
+    const words = wholeWord(names);
     return this.find(words) ?? this.files.find((f) => f.patterns.some((p) => names.some((name) => p.test(name))))?.path;
+  }
+
+  /** First file that has one of the names and, written as a number, what the row is about: a name alone may mean something else. */
+  mentionWith(names: readonly string[], value: number): string | undefined {
+    const words = wholeWord(names);
+    const number = new RegExp(`^#${value}$`, 'm');
+    return this.files.find((f) => words.test(f.text) && number.test(f.text))?.path;
   }
 
   /** First file with a line that matches. */
@@ -42,13 +51,16 @@ export class SourceNames {
   }
 }
 
+/** The value of a literal as written; the fraction of others is dropped. */
+const integer = (text: string): bigint => (text.endsWith('n') ? BigInt(text.slice(0, -1)) : BigInt(Math.trunc(Number(text))));
+
 function namesIn(path: string, source: string): FileNames {
   const lines: string[] = [];
   const patterns: RegExp[] = [];
   const visit = (node: ts.Node): void => {
     if (ts.isImportDeclaration(node)) return;
     if (ts.isStringLiteralLike(node)) lines.push(node.text);
-    else if (ts.isNumericLiteral(node) || ts.isBigIntLiteral(node)) lines.push(`#${BigInt(Math.trunc(Number(node.text.replace('n', ''))))}`);
+    else if (ts.isNumericLiteral(node) || ts.isBigIntLiteral(node)) lines.push(`#${integer(node.text)}`);
     else if (ts.isTemplateExpression(node)) {
       const fixed = [node.head.text, ...node.templateSpans.map((span) => span.literal.text)];
       lines.push(...fixed);

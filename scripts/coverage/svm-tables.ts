@@ -6,11 +6,12 @@ import type { EntryCheck } from '../../svm/entry/check';
 import { CHECK_GROUPS } from '../../svm/entry/groups';
 import { RESERVED_USES } from '../../svm/entry/reserved';
 import { EXIT_CODES, ExitCodeBase, exitCodeHigh, exitCodeLow, exitCodeName } from '../../svm/exit/code';
-import { SvmFeature } from '../../svm/features';
+import { SvmFeature, type SvmFeatureName } from '../../svm/features';
 import { FIELDS } from '../../svm/vmcb/fields';
 import { CleanBit } from '../../svm/vmcb/layout';
 import type { CoverageRow, CoverageTable } from './markdown';
 import type { SourceNames } from './source-names';
+import { SVM_FEATURE_TESTS } from './svm-feature-tests';
 
 const hex = (value: number, digits = 3): string => `${value.toString(16).toUpperCase().padStart(digits, '0')}h`;
 const bitOf = (mask: number): number => Math.log2(mask >>> 0);
@@ -27,11 +28,7 @@ export function svmTables(tests: SourceNames, sources: SourceNames): CoverageTab
     rows: Object.entries(table).map(([name, mask]) => {
       const code = ExitCodeBase[`INTERCEPTS_${word}`] + bitOf(mask);
       const acts = sources.mention([`Intercept${word}.${name}`, `ExitCode.${name}`]) ?? sources.mention([`'${name}'`]);
-      return row(
-        [String(bitOf(mask)), name, hex(code), acts ?? '-'],
-        acts !== undefined,
-        tests.mention([`Intercept${word}.${name}`, `ExitCode.${name}`, name]),
-      );
+      return row([String(bitOf(mask)), name, hex(code), acts ?? '-'], acts !== undefined, testOfCode(tests, name, code));
     }),
   });
 
@@ -47,9 +44,9 @@ export function svmTables(tests: SourceNames, sources: SourceNames): CoverageTab
       title: 'CPUID Fn8000_000A',
       note: `Revision ${revision & 0xff}, ${asids} ASIDs.`,
       columns: ['Bit of EDX', 'Feature', 'Advertised'],
-      rows: Object.entries(SvmFeature).map(([name, mask]) => {
+      rows: (Object.entries(SvmFeature) as [SvmFeatureName, number][]).map(([name, mask]) => {
         const advertised = (features & mask) !== 0;
-        return row([String(bitOf(mask)), name, advertised ? 'yes' : 'no'], advertised, tests.mention([name, `SvmFeature.${name}`]));
+        return row([String(bitOf(mask)), name, advertised ? 'yes' : 'no'], advertised, testOfFeature(name));
       }),
     },
     intercepts('Intercepts at 00Ch', Intercept3, 3),
@@ -76,16 +73,50 @@ export function svmTables(tests: SourceNames, sources: SourceNames): CoverageTab
   ];
 }
 
+/** What tests call the instruction or event of an intercept whose name is of two words. */
+const SPOKEN: Readonly<Record<string, readonly string[]>> = {
+  IDTR_READ: ['SIDT'],
+  GDTR_READ: ['SGDT'],
+  LDTR_READ: ['SLDT'],
+  TR_READ: ['STR'],
+  IDTR_WRITE: ['LIDT'],
+  GDTR_WRITE: ['LGDT'],
+  LDTR_WRITE: ['LLDT'],
+  TR_WRITE: ['LTR'],
+  CR0_SEL_WRITE: ['selective write', 'selective'],
+  SWINT: ['INT 21h'],
+  IOIO: ['IOIO'],
+  MSR: ['RDMSR', 'MSR'],
+  MWAIT_CONDITIONAL: ['MONITOR_MWAIT'],
+  EFER_WRITE_TRAP: ['write trap of EFER'],
+  CR0_WRITE_TRAP: ['write trap of CR%i'],
+  CR3_WRITE_TRAP: ['write trap of CR%i'],
+  CR4_WRITE_TRAP: ['write trap of CR%i'],
+  TASK_SWITCH: ['TASK_SWITCH'],
+  SHUTDOWN: ['shutdown'],
+  INTR: ['INTR'],
+  VINTR: ['VINTR'],
+  INVALID: ['INVALID'],
+};
+/** A test speaks of an exit when it has the name and the code: "HLT" alone may be an instruction that a guest happens to execute. */
+const testOfCode = (tests: SourceNames, name: string, code: number): string | undefined =>
+  tests.mention([`ExitCode.${name}`]) ?? (code < 0 ? tests.mention([name]) : tests.mentionWith([name, ...(SPOKEN[name] ?? [])], code));
+
+const testOfFeature = (name: SvmFeatureName): string | undefined => {
+  const test = SVM_FEATURE_TESTS[name];
+  return test === undefined ? undefined : `tests/${test[0]}`;
+};
+
 const row = (cells: readonly string[], present: boolean, test: string | undefined): CoverageRow => ({ cells, present, test: present ? test : undefined });
 
 /** The families that are indexed by a register or vector are one row each. */
 const FAMILIES: readonly (readonly [first: number, count: number, name: keyof typeof ExitCodeBase, pattern: RegExp])[] = [
-  [0x00, 16, 'CR_READ', /^VMEXIT_CR\d+_READ$/m],
-  [0x10, 16, 'CR_WRITE', /^VMEXIT_CR\d+_WRITE$/m],
-  [0x20, 16, 'DR_READ', /^VMEXIT_DR\d+_READ$/m],
-  [0x30, 16, 'DR_WRITE', /^VMEXIT_DR\d+_WRITE$/m],
-  [0x40, 32, 'EXCP', /^VMEXIT_EXCP\d+$/m],
-  [0x90, 16, 'CR_WRITE_TRAP', /^VMEXIT_CR\d+_WRITE_TRAP$/m],
+  [0x00, 16, 'CR_READ', /^MOV from and to CR%i$/m],
+  [0x10, 16, 'CR_WRITE', /^MOV from and to CR%i$/m],
+  [0x20, 16, 'DR_READ', /^MOV from and to DR%i$/m],
+  [0x30, 16, 'DR_WRITE', /^MOV from and to DR%i$/m],
+  [0x40, 32, 'EXCP', /^EXCEPTION_INTERCEPTS$/m],
+  [0x90, 16, 'CR_WRITE_TRAP', /^write trap of CR%i/m],
 ];
 
 function exitCodeRows(tests: SourceNames, sources: SourceNames): CoverageRow[] {
@@ -95,7 +126,7 @@ function exitCodeRows(tests: SourceNames, sources: SourceNames): CoverageRow[] {
       const name = exitCodeName(code).replace('VMEXIT_', '');
       const raised = sources.mention([`ExitCode.${name}`]);
       const shown = code < 0 ? hex(exitCodeHigh(code), 8).replace('h', '_') + hex(exitCodeLow(code), 8) : hex(code);
-      return [row([shown, exitCodeName(code), raised ?? '-'], raised !== undefined, tests.mention([`ExitCode.${name}`, exitCodeName(code), name]))];
+      return [row([shown, exitCodeName(code), raised ?? '-'], raised !== undefined, testOfCode(tests, name, code))];
     }
     const [first, count, base, pattern] = family;
     if (code !== first) return [];

@@ -8,6 +8,7 @@ export interface Target {
 
 const tests = (folder: string, ...names: readonly string[]): string[] => names.map((name) => `tests/${folder}/${name}.test.ts`);
 
+const SVM_BEHAVIOUR = ['intercepts', 'events', 'entry-exit', 'interrupts'];
 const VMX_BEHAVIOUR = ['entry-exit', 'instructions', 'boundary', 'intercept-operands', 'intercepts'];
 
 export const TARGETS: readonly Target[] = [
@@ -31,7 +32,12 @@ export const TARGETS: readonly Target[] = [
   { name: 'vmx/controls', files: ['vmx/controls.ts'], tests: tests('vmx', 'tables', 'capabilities', ...VMX_BEHAVIOUR) },
   { name: 'vmx/capabilities', files: ['vmx/capabilities.ts'], tests: tests('vmx', 'tables', 'capabilities', ...VMX_BEHAVIOUR) },
   { name: 'vmx/operation', files: ['vmx/operation.ts'], tests: tests('vmx', 'operation', 'instructions') },
-  { name: 'vmx/instructions', files: ['vmx/instructions/result.ts'], tests: tests('vmx', 'tables', 'instructions', 'operation', 'entry-exit') },
+  {
+    name: 'vmx/instructions',
+    files: ['result', 'execute'].map((f) => `vmx/instructions/${f}.ts`),
+    tests: tests('vmx', 'tables', 'instructions', 'operation', 'entry-exit'),
+  },
+  { name: 'vmx/msr', files: ['vmx/msr-area.ts', 'vmx/vmcs/guest-registers.ts'], tests: tests('vmx', 'tables', ...VMX_BEHAVIOUR) },
   {
     name: 'hypervisor/routes',
     files: ['routes', 'handlers/control-register', 'handlers/cpuid', 'handlers/io', 'handlers/msr', 'handlers/nested-page-fault', 'handlers/xsetbv'].map(
@@ -40,13 +46,29 @@ export const TARGETS: readonly Target[] = [
     tests: tests('hypervisor', 'routes'),
   },
   { name: 'hypervisor/vmx', files: ['hypervisor/vmx/exits.ts'], tests: tests('hypervisor', 'vmx/exits') },
+  { name: 'hypervisor/svm', files: ['hypervisor/svm/exits.ts'], tests: tests('hypervisor', 'svm-exits') },
   {
     name: 'svm/entry',
     files: ['check', 'controls', 'guest-state', 'reserved', 'groups', 'first-broken'].map((f) => `svm/entry/${f}.ts`),
     tests: tests('svm', 'entry/consistency', 'entry/explain', 'entry/entry-state'),
   },
-  { name: 'svm/vmcb', files: ['layout', 'fields'].map((f) => `svm/vmcb/${f}.ts`), tests: tests('svm', 'vmcb/layout', 'vmcb/controls', 'entry/consistency') },
-  { name: 'svm/controls', files: ['svm/controls.ts', 'svm/features.ts'], tests: tests('svm', 'vmcb/controls', 'entry/consistency') },
-  { name: 'svm/exit', files: ['svm/exit/code.ts'], tests: tests('svm', 'vmcb/exit-code', 'vmcb/controls') },
-  { name: 'svm/intercepts', files: ['svm/intercepts.ts'], tests: tests('svm', 'intercepts', 'vmcb/controls') },
+  {
+    name: 'svm/vmcb',
+    files: ['layout', 'fields', 'guest-registers'].map((f) => `svm/vmcb/${f}.ts`),
+    tests: tests('svm', 'vmcb/layout', 'vmcb/controls', 'entry/consistency', 'entry-exit', 'vmload', 'clean-bits'),
+  },
+  {
+    name: 'svm/controls',
+    files: ['svm/controls.ts', 'svm/features.ts', 'svm/capabilities.ts'],
+    tests: tests('svm', 'vmcb/controls', 'capabilities', 'entry/consistency', ...SVM_BEHAVIOUR),
+  },
+  {
+    name: 'svm/exit',
+    files: ['code', 'exception', 'info'].map((f) => `svm/exit/${f}.ts`),
+    tests: tests('svm', 'vmcb/exit-code', 'vmcb/controls', 'exit-info', ...SVM_BEHAVIOUR),
+  },
+  { name: 'svm/intercepts', files: ['svm/intercepts.ts', 'svm/permission-maps.ts'], tests: tests('svm', 'intercepts', 'exit-info', 'vmcb/controls') },
+  { name: 'svm/operation', files: ['svm/operation.ts'], tests: tests('svm', 'operation', 'instructions') },
+  { name: 'svm/instructions', files: ['svm/instructions/execute.ts'], tests: tests('svm', 'instructions', 'operation', 'vmload', 'intercepts', 'entry-exit') },
+  { name: 'svm/msr', files: ['svm/msr.ts'], tests: tests('svm', 'msr') },
 ];

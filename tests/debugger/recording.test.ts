@@ -1,7 +1,8 @@
 import { parseRecording, RecordingError, RECORDING_VERSION, type RecordingLine } from '../../debugger/recording';
 import { RecordedRun } from '../../debugger/recorder';
 import { Replay, type ReplayResult } from '../../debugger/replay';
-import { BACKENDS, guestConfig, Outside, type Backend } from './debug-guests';
+import { complete } from '../../debugger/target';
+import { BACKENDS, debugSession, guestConfig, Outside, type Backend } from './debug-guests';
 
 const HEADER = {
   recording: RECORDING_VERSION,
@@ -74,16 +75,43 @@ describe.each(BACKENDS)('a recording, %s', (backend) => {
 describe('a replay that is another run', () => {
   const { lines } = record('vmx');
 
-  it('names the first exit that differs', () => {
-    const at = lines.findIndex((line) => 'exits' in line);
-    const chunk = lines[at] as Extract<RecordingLine, { exits: unknown }>;
+  const inputs = lines.flatMap((line, i) => ('input' in line && 'tick' in line ? [i] : []));
+
+  /** Where a straight run is when so many instructions have retired. */
+  function codeAt(backend: Backend, instructions: number): number {
+    const { session } = debugSession(backend);
+    complete(session.seek(instructions));
+    return session.readMemory('virtual', session.readRegister('rip'), 1)[0];
+  }
+
+  it.each(BACKENDS)('names the very instruction that was given something else, %s: inputs left out show in the line status register', (backend) => {
+    const { lines } = record(backend);
+    const { divergence } = replay(
+      lines.filter((line) => !('input' in line)),
+      backend,
+    );
+    const [, instruction] = /^the runs part at instruction (\d+): what /.exec(divergence ?? '') ?? [];
+    expect(Number(instruction)).toBeGreaterThan(0);
+    // The instruction numbered N executes when N - 1 have retired. IN AL,DX.
+    expect(codeAt(backend, Number(instruction) - 1)).toBe(0xec);
+  });
+
+  it('notices an input that comes later than it did', () => {
+    const changed = [...lines];
+    const input = lines[inputs[0]] as Extract<RecordingLine, { tick: number }>;
+    changed[inputs[0]] = { ...input, tick: input.tick + 500 };
+    expect(replay(changed, 'vmx').divergence).toMatch(/^the runs part (at|between) instruction \d+/);
+  });
+
+  it('names the first moment that differs', () => {
+    const at = lines.findIndex((line) => 'moments' in line);
+    const chunk = lines[at] as Extract<RecordingLine, { moments: unknown }>;
     const checks = Buffer.from(chunk.checks, 'base64');
-    // Exit 100 of the recording was another one.
     checks.writeUInt16LE(checks.readUInt16LE(99 * 2) ^ 1, 99 * 2);
     const changed = [...lines];
     changed[at] = { ...chunk, checks: checks.toString('base64') };
     expect(replay(changed, 'vmx').divergence).toMatch(
-      /^exit 100 is another one: here IO_INSTRUCTION at RIP 0x[0-9a-f]+ after \d+ instructions; the one before/,
+      /^the runs part (at|between) instruction .*: .*VM exit IO_INSTRUCTION at RIP 0x[0-9a-f]+ differs from the recording; the last thing that agrees is .*VM exit/,
     );
   });
 
@@ -100,6 +128,7 @@ describe('files that are no recordings', () => {
     ['hello\n', /not a recording/],
     ['{"a":1}\n', /not a recording/],
     [`${JSON.stringify({ ...HEADER, recording: 99 })}\n`, /format 99/],
+    [`${JSON.stringify({ ...HEADER, recording: 1 })}\n`, /format 1, which this vmexit \(2\) no longer reads/],
     [`${JSON.stringify(HEADER)}\n{"input":1}\n`, /line 2 is no part/],
     [`${JSON.stringify(HEADER)}\nnonsense\n`, /line 2 is not JSON/],
   ])('%#', (text, message) => {

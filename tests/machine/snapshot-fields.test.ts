@@ -17,6 +17,7 @@ function board() {
     serialOutput2: () => {},
     rtcStart: 1e9,
     hpet: true,
+    iommu: 'vtd',
     powerOff: () => {},
     reset: () => {},
   });
@@ -26,7 +27,7 @@ function board() {
 type Board = ReturnType<typeof board>;
 
 interface Step {
-  readonly kind: 'port' | 'lapic' | 'ioapic' | 'hpet' | 'config' | 'input';
+  readonly kind: 'port' | 'lapic' | 'ioapic' | 'hpet' | 'iommu' | 'config' | 'input';
   readonly at: number;
   readonly value: number;
   readonly wait: number;
@@ -38,7 +39,7 @@ const PORTS = [
 ];
 
 const step: fc.Arbitrary<Step> = fc.record({
-  kind: fc.constantFrom<Step['kind']>('port', 'port', 'port', 'lapic', 'ioapic', 'hpet', 'config', 'input'),
+  kind: fc.constantFrom<Step['kind']>('port', 'port', 'port', 'lapic', 'ioapic', 'hpet', 'iommu', 'config', 'input'),
   at: fc.integer({ min: 0, max: 0xffff }),
   value: fc.oneof(fc.integer({ min: 0, max: 255 }), fc.integer({ min: 0, max: 0xffff_ffff })),
   wait: fc.oneof(fc.integer({ min: 0, max: 3000 }), fc.integer({ min: 0, max: 20_000_000 })),
@@ -62,6 +63,10 @@ function perform({ bench, memory, platform }: Board, { kind, at, value, wait }: 
     case 'hpet':
       memory.write32(0xfed0_0000 + (at & 0x3fc), value);
       return memory.read32(0xfed0_0000 + (at & 0x3fc));
+    case 'iommu':
+      memory.write32(0xfed9_0000 + (at & 0xfc), value);
+      platform.iommu!.translate(at & 0xff, value, 4, true);
+      return memory.read32(0xfed9_0000 + (at & 0x2fc));
     case 'config':
       bench.ports.write(0xcf8, 4, 0x8000_f800 + (at & 0xfc));
       bench.ports.write(0xcfc, 1, value & 0xff);
@@ -85,7 +90,7 @@ function copyOf(original: Board, into: Board): Board {
 }
 
 /** Options are functions and the other parts of the board; RAM is not a device; the order of ranges on the bus is not state. */
-const NOT_STATE = [/^\.memory$/, /\.options$/, /\.spaces$/];
+const NOT_STATE = [/^\.memory$/, /\.options$/, /\.spaces$/, /\.attachment$/, /iommu\..*(memory|around)$/];
 const fields = ({ platform, bench }: Board) => dumpFields({ devices: platform.devices, scheduler: bench.scheduler, platform }, NOT_STATE);
 
 const steps = fc.array(step, { minLength: 20, maxLength: 150 });
@@ -141,8 +146,7 @@ const DERIVED = [
   /\.cpu\.insn$/,
   /\.model\.cpu\.insn$/,
   /\.mmu\.(tableAddress|page|userPage|writablePage|executablePage|dirty|large|nestedPermissions|storeLow|storeHigh|storeBytes|devicePhysical)$/,
-  /\.engine\.(savedRipLow|savedRipHigh)$/,
-  /\.model\.(savedRipLow|savedRipHigh)$/,
+  /\.(engine|model)\.position\.(savedRipLow|savedRipHigh)$/,
   /\.finder\.(samePage|fetchHosts)$/,
   /\.(ept|npt)\.(permissions|cachedRoot|cachedFrame|cachedPermissions|walker)$/,
   /\.ranges$/,

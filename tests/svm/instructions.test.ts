@@ -141,6 +141,17 @@ describe('the operand', () => {
     expect(at(opcode, 0x60_0800n)).toBe(0x4dn);
     expect(at(opcode, 1n << 52n)).toBe(0x4dn);
   });
+  it('INVLPGA: EXITINFO1 is all of rAX with its address size, and 0 for the others', () => {
+    const info = (code: readonly number[], patch: Patch, rax: bigint): bigint => {
+      const b = svmBench();
+      b.run(code, { ...patch, RAX: rax });
+      return b.read('EXITINFO1');
+    };
+    const invlpga: Patch = { INTERCEPTS_3: SHUTDOWN + 0x400_0000 };
+    expect(info([0x0f, 0x01, 0xdf], invlpga, 0xffff_8765_4321_0fffn)).toBe(0xffff_8765_4321_0fffn);
+    expect(info([0x67, 0x0f, 0x01, 0xdf], invlpga, 0xffff_8765_4321_0fffn)).toBe(0x4321_0fffn);
+    expect(info([0x0f, 0x01, 0xda], { INTERCEPTS_4: 7 }, 0x60_0000n)).toBe(0n);
+  });
   it('an intercepted VMLOAD does not look at rAX', () => {
     expect(svmBench().run([0x0f, 0x01, 0xda], { INTERCEPTS_4: 7, EXCEPTION_INTERCEPTS: 1 << GP, RAX: 8 })).toBe(0x82n);
   });

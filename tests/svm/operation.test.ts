@@ -61,6 +61,66 @@ describe('the table', () => {
   ] as const)('%s --%s', (state, event, next) => expect(transition(state, event)).toEqual(next));
 });
 
+/**
+ * The whole table once more, by the sentences of the manual. `H` host with GIF 1, `h` with GIF 0, `G` and `g` the same of a guest, `-` SVM
+ * disabled, `#UD`, `!` cannot happen; `bit n of word w: exit code, else what`.
+ */
+const IN_GUEST = (here: 'G' | 'g'): Record<Event, string> => ({
+  'EFER.SVME := 1': here,
+  'EFER.SVME := 0': '!',
+  VMRUN: '0 of 4: 80h, else #UD',
+  'VMRUN of an illegal VMCB': '0 of 4: 80h, else #UD',
+  VMMCALL: '1 of 4: 81h, else #UD',
+  VMLOAD: `2 of 4: 82h, else ${here}`,
+  VMSAVE: `3 of 4: 83h, else ${here}`,
+  STGI: '4 of 4: 84h, else G',
+  CLGI: '5 of 4: 85h, else g',
+  SKINIT: '6 of 4: 86h, else #UD',
+  INVLPGA: `26 of 3: 7ah, else ${here}`,
+  '#VMEXIT': 'h',
+});
+const INSTRUCTIONS_UD = { VMLOAD: '#UD', VMSAVE: '#UD', STGI: '#UD', CLGI: '#UD', INVLPGA: '#UD' };
+const BY_THE_MANUAL: Record<State, Record<Event, string>> = {
+  [State.Disabled]: {
+    ...{ 'EFER.SVME := 1': 'H', 'EFER.SVME := 0': '-', VMRUN: '#UD', 'VMRUN of an illegal VMCB': '#UD', ...INSTRUCTIONS_UD },
+    ...{ VMMCALL: '#UD', SKINIT: '#UD', '#VMEXIT': '!' },
+  },
+  [State.Host]: {
+    ...{ 'EFER.SVME := 1': 'H', 'EFER.SVME := 0': '-', VMRUN: 'G', 'VMRUN of an illegal VMCB': 'h', VMLOAD: 'H', VMSAVE: 'H', STGI: 'H', CLGI: 'h' },
+    ...{ INVLPGA: 'H', VMMCALL: '#UD', SKINIT: '#UD', '#VMEXIT': '!' },
+  },
+  [State.HostGifClear]: {
+    ...{ 'EFER.SVME := 1': 'h', 'EFER.SVME := 0': '-', VMRUN: 'G', 'VMRUN of an illegal VMCB': 'h', VMLOAD: 'h', VMSAVE: 'h', STGI: 'H', CLGI: 'h' },
+    ...{ INVLPGA: 'h', VMMCALL: '#UD', SKINIT: '#UD', '#VMEXIT': '!' },
+  },
+  [State.Guest]: IN_GUEST('G'),
+  [State.GuestGifClear]: IN_GUEST('g'),
+};
+const LETTER: Record<State | 'undefined-opcode', string> = {
+  [State.Disabled]: '-',
+  [State.Host]: 'H',
+  [State.HostGifClear]: 'h',
+  [State.Guest]: 'G',
+  [State.GuestGifClear]: 'g',
+  'undefined-opcode': '#UD',
+};
+const written = (next: Transition): string => {
+  switch (next.kind) {
+    case 'to':
+      return LETTER[next.state];
+    case 'undefined-opcode':
+      return '#UD';
+    case 'never':
+      return '!';
+    case 'intercept':
+      return `${Math.log2(next.bit >>> 0)} of ${next.word}: ${next.code.toString(16)}h, else ${LETTER[next.otherwise]}`;
+  }
+};
+describe.each(REACHABLE)('the table by the manual: %s', (state) => {
+  it('has the events of the manual', () => expect(Object.keys(OPERATION[state]).sort()).toEqual(Object.keys(BY_THE_MANUAL[state]).sort()));
+  it.each(Object.entries(BY_THE_MANUAL[state]))('%s: %s', (event, expected) => expect(written(transition(state, event as Event))).toBe(expected));
+});
+
 describe('in the host', () => {
   const step = (b: SvmBench, event: Event): number | undefined => {
     switch (event) {

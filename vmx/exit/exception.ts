@@ -4,6 +4,7 @@ import { EventType, type CpuEvent } from '../../cpu/interfaces';
 import { Interruption, PinBased } from '../controls';
 import { OFFSET } from '../vmcs/layout';
 import type { Vmx } from '../vmx';
+import { ExitReason } from './reason';
 import { SavedRf } from './save';
 
 /** The exception bitmap decides, for page faults together with the error-code mask and match; NMIs have their control. */
@@ -43,4 +44,20 @@ export function qualificationOfException(event: CpuEvent): bigint {
 export function savedRfOf(event: CpuEvent): SavedRf {
   const fault = event.type === EventType.HardwareException && event.vector !== Vector.DB && event.vector !== Vector.DF && event.vector !== Vector.MC;
   return fault ? SavedRf.Set : SavedRf.AsIs;
+}
+
+/** The VM exit of an exception or NMI that exits. @param delivering the event whose delivery raised it. */
+export function exitOnException(vmx: Vmx, event: CpuEvent, delivering: CpuEvent | undefined): void {
+  // A double fault stands for the events that led to it: no IDT-vectoring information.
+  const doubleFault = event.type === EventType.HardwareException && event.vector === Vector.DF;
+  const original = doubleFault ? undefined : delivering;
+  let information = interruptionOf(event);
+  if (vmx.nmiUnblockedByIret && original === undefined && !doubleFault) information = (information | Interruption.NMI_UNBLOCKING) >>> 0;
+  if (event.length !== 0) vmx.vmcs.setLow(OFFSET.EXIT_INSTRUCTION_LENGTH, event.length);
+  const qualification = qualificationOfException(event);
+  if (doubleFault) vmx.injecting = undefined;
+  const low = Number(qualification & 0xffff_ffffn);
+  const high = Number(qualification >> 32n);
+  vmx.exit(ExitReason.ExceptionOrNmi, low, high, information, event.errorCode ?? 0, savedRfOf(event), original);
+  if (event.type === EventType.Nmi) vmx.cpu.nmiBlocked = true;
 }

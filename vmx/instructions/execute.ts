@@ -5,6 +5,7 @@
 import { Cr4, type Cpu } from '../../cpu/cpu';
 import type { Insn } from '../../cpu/decoder/insn';
 import { R } from '../../cpu/layout';
+import { controlsAllowVmx } from '../control-registers';
 import { displacement, invalidationInformation, memoryInformation, vmreadInformation } from '../exit/qualification';
 import { type ExitReason } from '../exit/reason';
 import { State, transition, type Event } from '../operation';
@@ -84,7 +85,7 @@ function exists(vmx: Vmx, op: string): boolean {
 
 /** VMXON: CR0 and CR4 bits that VMX operation fixes, and IA32_FEATURE_CONTROL. */
 function requireVmxAllowed(vmx: Vmx, cpu: Cpu): void {
-  if (!vmx.controlsAllowVmx(cpu.cr0, cpu.cr4)) cpu.gp();
+  if (!controlsAllowVmx(vmx, cpu.cr0, cpu.cr4)) cpu.gp();
   const wanted = LOCKED | VMXON_OUTSIDE_SMX;
   if ((cpu.get32(R.FEATURE_CONTROL) & wanted) !== wanted) cpu.gp();
 }

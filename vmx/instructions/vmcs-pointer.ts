@@ -1,4 +1,5 @@
 /** VMCLEAR, VMPTRLD, VMPTRST. */
+import { forgetChecks, selectVmcs } from '../current-vmcs';
 import { transition, type Event } from '../operation';
 import { LAUNCHED, Region, SHADOW_INDICATOR, VMCS_REVISION } from '../vmcs/layout';
 import type { Vmx } from '../vmx';
@@ -9,9 +10,9 @@ export function vmclear(vmx: Vmx, physicalAddress: number): VmResult {
   if (!vmx.isVmcsAddress(physicalAddress)) return vmx.fail(VmInstructionError.VmclearInvalidAddress);
   if (physicalAddress === vmx.vmxonPointer) return vmx.fail(VmInstructionError.VmclearVmxonPointer);
   const current = physicalAddress === vmx.vmcs.pointer;
-  vmx.forgetChecks(physicalAddress);
+  forgetChecks(vmx, physicalAddress);
   vmx.cpu.memory.write32(physicalAddress + Region.LAUNCH_STATE, 0);
-  if (current) vmx.selectVmcs(-1);
+  if (current) selectVmcs(vmx, -1);
   enter(vmx, current ? 'VMCLEAR of the current VMCS' : 'VMCLEAR of another VMCS');
   return vmx.complete(VM_SUCCEED);
 }
@@ -25,7 +26,7 @@ export function vmptrld(vmx: Vmx, physicalAddress: number): VmResult {
   const revision = vmx.cpu.memory.read32(physicalAddress);
   // A shadow VMCS (bit 31) needs "VMCS shadowing", which this processor lacks.
   if ((revision & SHADOW_INDICATOR) !== 0 || revision !== VMCS_REVISION) return vmx.fail(VmInstructionError.VmptrldWrongRevision);
-  vmx.selectVmcs(physicalAddress);
+  selectVmcs(vmx, physicalAddress);
   const launched = vmx.cpu.memory.read32(physicalAddress + Region.LAUNCH_STATE) === LAUNCHED;
   enter(vmx, launched ? 'VMPTRLD of a launched VMCS' : 'VMPTRLD of a clear VMCS');
   return vmx.complete(VM_SUCCEED);

@@ -2,6 +2,7 @@
 import { firstBroken } from '../entry/check';
 import { CHECK_GROUPS, SKIPPABLE } from '../entry/groups';
 import { loadGuestState } from '../entry/load';
+import { latchControls, switchTranslation } from '../entry/latch';
 import { failEntry } from '../exit/exit';
 import { ExitReason } from '../exit/reason';
 import { loadMsrArea } from '../msr-area';
@@ -24,8 +25,8 @@ export function enterGuest(vmx: Vmx, instruction: 'VMLAUNCH' | 'VMRESUME'): Entr
   const refused = check(vmx);
   if (refused !== undefined) return refused;
   vmcs.aboutToWrite();
-  vmx.latchControls();
-  vmx.switchTranslation();
+  latchControls(vmx);
+  switchTranslation(vmx);
   loadGuestState(vmx);
 
   // "Loading MSRs".
@@ -69,7 +70,7 @@ function check(vmx: Vmx): EntryResult | undefined {
     }
     if (group.failure === 'controls') return vmx.fail(VmInstructionError.EntryInvalidControlFields);
     if (group.failure === 'host') return vmx.fail(VmInstructionError.EntryInvalidHostState);
-    vmx.latchControls();
+    latchControls(vmx);
     failEntry(vmx, ExitReason.EntryFailureGuestState, broken.qualification ?? 0);
     return EXITED;
   }

@@ -64,3 +64,11 @@ export function store(vmx: Vmx, encoding: number, offset: number, low: number, h
   }
   if (changed) vmx.passedGroups &= ~GROUPS_READING[fieldNumber(offset & ~7)];
 }
+
+/** @throws Error without a current VMCS or for an unsupported component: a bug of root-mode TypeScript. */
+export function requireComponent(vmx: Vmx, encoding: number): number {
+  const offset = vmx.vmcs.present ? componentOffset(vmx, encoding) : 0;
+  if (offset !== 0) return offset;
+  const why = vmx.vmcs.present ? 'this processor has none of that encoding' : 'no VMCS is current';
+  throw new Error(`VMCS component 0x${encoding.toString(16)}: ${why}`);
+}

@@ -1,4 +1,5 @@
 /** VMXON and VMXOFF. */
+import { selectVmcs } from '../current-vmcs';
 import { State, transition } from '../operation';
 import { VMCS_REVISION } from '../vmcs/layout';
 import type { Vmx } from '../vmx';
@@ -21,7 +22,7 @@ export function vmxon(vmx: Vmx, physicalAddress: number): VmResult {
 export function vmxoff(vmx: Vmx): VmResult {
   const next = transition(vmx.state, 'VMXOFF');
   if (next.kind !== 'to') throw new Error(`VMXOFF in state "${vmx.state}"`);
-  vmx.selectVmcs(-1);
+  selectVmcs(vmx, -1);
   vmx.vmxonPointer = -1;
   vmx.state = State.OutsideVmx;
   return vmx.complete(VM_SUCCEED);

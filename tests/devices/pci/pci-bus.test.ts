@@ -49,6 +49,8 @@ function setup() {
     memory,
     interrupts: pirqs,
     messages: () => {},
+    dma: () => ({ read: () => undefined, write: () => false }),
+    scheduler: bench.scheduler,
   });
   const sample = pci.add(2, 0, new Sample());
   pci.attach();

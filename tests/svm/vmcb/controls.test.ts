@@ -60,3 +60,44 @@ describe('formats', () => {
     expect([NP, NRIPS, FLUSH_BY_ASID, DECODE_ASSISTS, VGIF, VNMI].map(bitOf)).toEqual([0, 3, 6, 7, 16, 25]);
   });
 });
+
+describe('bits by number, as Appendix B lists them', () => {
+  it('010h: write traps of CR0 to CR15 are bits 16 to 31', () => {
+    const { CR0_WRITE_TRAP, CR3_WRITE_TRAP, CR4_WRITE_TRAP, CR8_WRITE_TRAP } = controls.Intercept4;
+    expect([CR0_WRITE_TRAP, CR3_WRITE_TRAP, CR4_WRITE_TRAP, CR8_WRITE_TRAP].map(bitOf)).toEqual([16, 19, 20, 24]);
+  });
+  it('05Ch: 0 nothing, 1 everything, 3 this guest, 7 this guest without global translations', () =>
+    expect(controls.TlbControl).toEqual({ DO_NOTHING: 0, FLUSH_ALL: 1, FLUSH_GUEST: 3, FLUSH_GUEST_NON_GLOBAL: 7 }));
+  it('068h: 0 interrupt shadow, 1 guest interrupt mask', () => expect(controls.InterruptShadow).toEqual({ INTERRUPT_SHADOW: 1, GUEST_INTERRUPT_MASK: 2 }));
+  it('090h: nested paging and its neighbours', () =>
+    expect(oneBit(controls.NestedControl)).toEqual([
+      ['NP_ENABLE', 0],
+      ['SEV_ENABLE', 1],
+      ['SEV_ES_ENABLE', 2],
+      ['GMET_ENABLE', 3],
+      ['SSS_CHECK_ENABLE', 4],
+      ['VTE_ENABLE', 5],
+      ['ROGPT_ENABLE', 6],
+      ['INVLPGB_ENABLE', 7],
+    ]));
+  it('0B8h: LBR, VMSAVE and VMLOAD, IBS, PMC', () => expect(controls.VirtualizationEnable).toEqual({ LBR: 1, VMSAVE_VMLOAD: 2, IBS: 4, PMC: 8 }));
+  it('EXITINFO1: IOIO, MSR and MOV CR', () => {
+    expect(oneBit(controls.IoioInfo).map(([, bit]) => bit)).toEqual([0, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect([controls.IOIO_SEGMENT_SHIFT, controls.IOIO_PORT_SHIFT, controls.V_INTR_PRIO_SHIFT]).toEqual([10, 16, 16]);
+    expect(controls.MsrInfo).toEqual({ RDMSR: 0, WRMSR: 1 });
+    expect(controls.MovCrInfo).toEqual({ GPR: 0xf, MOV_HIGH: 0x8000_0000 });
+  });
+  it('CPUID Fn8000_000A_EDX', () =>
+    expect(oneBit(SvmFeature)).toEqual([
+      ...['NP', 'LBR_VIRT', 'SVML', 'NRIPS', 'TSC_RATE_MSR', 'VMCB_CLEAN', 'FLUSH_BY_ASID', 'DECODE_ASSISTS', 'PMC_VIRT'].map((name, bit) => [name, bit]),
+      ['PAUSE_FILTER', 10],
+      ['PAUSE_FILTER_THRESHOLD', 12],
+      ['AVIC', 13],
+      ...['VMSAVE_VIRT', 'VGIF', 'GMET', 'X2AVIC', 'SSS_CHECK', 'SPEC_CTRL', 'ROGPT'].map((name, i) => [name, 15 + i]),
+      ['HOST_MCE_OVERRIDE', 23],
+      ...['TLBI_CTL', 'VNMI', 'IBS_VIRT', 'EXT_LVT_AVIC_ACCESS_CHG', 'NESTED_VIRT_VMCB_ADDR_CHK', 'BUS_LOCK_THRESHOLD', 'IDLE_HLT_INTERCEPT'].map((name, i) => [
+        name,
+        24 + i,
+      ]),
+    ]));
+});

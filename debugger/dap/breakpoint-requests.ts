@@ -1,0 +1,134 @@
+/** Setting what stops the guest. */
+import type { DebugProtocol } from '@vscode/debugprotocol';
+import { z } from 'zod';
+import { parseExpression } from '../commands/expression';
+import type { Inspector } from '../inspector';
+import { hex } from '../inspector';
+import { DebugError, type BreakpointOptions, type BreakpointSpec, type MemorySpace, type WatchAccess } from '../target';
+import type { BreakpointKind, Wanted } from './breakpoints';
+import { reasonsOf } from './exception-filters';
+import { request, type DapContext, type Reply, type Request } from './request';
+
+const condition = z.string().optional();
+
+/** The expression is looked at now, so that a mistake is told at once. */
+function optionsOf(inspector: Inspector, text: string | undefined): BreakpointOptions {
+  if (text === undefined || text.trim() === '') return {};
+  const expression = parseExpression(text);
+  return { condition: { text, holds: () => expression(inspector.scope) !== 0n } };
+}
+
+async function set(context: DapContext, kind: BreakpointKind, rows: readonly Wanted[]): Promise<Reply> {
+  await context.settled();
+  return { body: { breakpoints: context.breakpoints.replace(kind, rows) } };
+}
+
+// ---- memory and fields that are watched ----
+
+const ACCESS: Readonly<Record<string, WatchAccess>> = { read: 'read', write: 'write', readWrite: 'access' };
+const LARGEST = 4096;
+
+/** Beside the address: how the client gives it back to us. */
+const dataIdOf = (space: MemorySpace, address: bigint, length: number): string => `${space} ${hex(address)} ${length}`;
+
+function specOf(dataId: string, accessType: string | undefined): BreakpointSpec {
+  const access = ACCESS[accessType ?? 'write'];
+  const field = /^field (\w+)$/.exec(dataId);
+  if (field !== null) return { kind: 'field', field: field[1], access };
+  const match = /^(virtual|guest-physical|host-physical) (0x[0-9a-f]{1,16}) (\d{1,4})$/.exec(dataId);
+  if (match === null) throw new DebugError(`"${dataId}" is no data that can be watched: ask with dataBreakpointInfo`);
+  return { kind: 'watch', space: match[1] as MemorySpace, address: BigInt(match[2]), length: Number(match[3]), access };
+}
+
+interface DataInfoArguments {
+  readonly variablesReference?: number;
+  readonly name: string;
+  readonly bytes?: number;
+  readonly asAddress?: boolean;
+}
+
+/** A field of the VMCS or VMCB; memory at an address, given as such or as what "[...]" or an expression says. */
+function dataInfo({ standing: { session, interpreter }, variables }: DapContext, args: DataInfoArguments): object {
+  const { variablesReference = 0, name, bytes = 8 } = args;
+  const container = variables.containerOf(variablesReference);
+  const { control } = session;
+  if (container?.kind === 'area' || (container === undefined && control.fields.some((f) => f.name === name))) {
+    const accessTypes = control.kind === 'VMCS' ? ['read', 'write', 'readWrite'] : ['write'];
+    return { dataId: `field ${control.field(name).name}`, description: `${name} of the ${control.kind}`, accessTypes, canPersist: true };
+  }
+  if (container !== undefined)
+    return { dataId: null, description: `${name} is no memory: what can be watched are addresses and the fields of the ${control.kind}` };
+  if (bytes < 1 || bytes > LARGEST) throw new DebugError(`${bytes} bytes cannot be watched: 1 to ${LARGEST}`);
+  const { space, address } = interpreter.inspector.place(/^\[(.*)\]$/s.exec(name.trim())?.[1] ?? name);
+  session.readMemory(space, address, bytes);
+  const where = `${bytes} bytes at ${space} ${hex(address)}${interpreter.inspector.near(address)}`;
+  return { dataId: dataIdOf(space, address, bytes), description: where, accessTypes: ['read', 'write', 'readWrite'], canPersist: false };
+}
+
+export const BREAKPOINT_REQUESTS: readonly Request[] = [
+  request('setBreakpoints', z.looseObject({ breakpoints: z.array(z.unknown()).default([]) }), (_, { breakpoints }) => {
+    const message = 'a guest has no source files here: break at a function, in the disassembly, or at a VM exit';
+    return { body: { breakpoints: breakpoints.map((): DebugProtocol.Breakpoint => ({ verified: false, message, reason: 'failed' })) } };
+  }),
+
+  request('setFunctionBreakpoints', z.looseObject({ breakpoints: z.array(z.looseObject({ name: z.string(), condition })) }), (context, { breakpoints }) => {
+    const { inspector } = context.debuggee.interpreter;
+    const rows = breakpoints.map(({ name, condition: text }): Wanted => () => [
+      { spec: { kind: 'execution', address: inspector.evaluate(name) }, options: optionsOf(inspector, text) },
+    ]);
+    return set(context, 'function breakpoint', rows);
+  }),
+
+  request(
+    'setInstructionBreakpoints',
+    z.looseObject({ breakpoints: z.array(z.looseObject({ instructionReference: z.string(), offset: z.int().default(0), condition })) }),
+    (context, { breakpoints }) => {
+      const { inspector } = context.debuggee.interpreter;
+      const rows = breakpoints.map(({ instructionReference, offset, condition: text }): Wanted => () => {
+        const address = BigInt.asUintN(64, inspector.evaluate(instructionReference) + BigInt(offset));
+        return [{ spec: { kind: 'execution', address }, options: optionsOf(inspector, text) }];
+      });
+      return set(context, 'instruction breakpoint', rows);
+    },
+  ),
+
+  request(
+    'dataBreakpointInfo',
+    z.looseObject({ variablesReference: z.int().optional(), name: z.string(), bytes: z.int().optional(), asAddress: z.boolean().optional() }),
+    (context, args) => ({ body: dataInfo(context, args) }),
+  ),
+
+  request(
+    'setDataBreakpoints',
+    z.looseObject({ breakpoints: z.array(z.looseObject({ dataId: z.string(), accessType: z.enum(['read', 'write', 'readWrite']).optional(), condition })) }),
+    (context, { breakpoints }) => {
+      const { inspector } = context.debuggee.interpreter;
+      const rows = breakpoints.map(({ dataId, accessType, condition: text }): Wanted => () => [
+        { spec: specOf(dataId, accessType), options: optionsOf(inspector, text) },
+      ]);
+      return set(context, 'data breakpoint', rows);
+    },
+  ),
+
+  request(
+    'setExceptionBreakpoints',
+    z.looseObject({
+      filters: z.array(z.string()).default([]),
+      filterOptions: z.array(z.looseObject({ filterId: z.string(), condition })).default([]),
+    }),
+    (context, { filters, filterOptions }) => {
+      const { session, interpreter } = context.debuggee;
+      const { inspector } = interpreter;
+      const all = [...filters.map((filterId) => ({ filterId, condition: undefined })), ...filterOptions];
+      context.breakpoints.filters = new Set(all.map(({ filterId }) => filterId));
+      const rows = all.map(({ filterId, condition: text = '' }): Wanted => () => {
+        const expression = text.trim() === '' ? undefined : parseExpression(text);
+        return reasonsOf(filterId, session).map((reason) => ({
+          spec: { kind: 'exit', reason, ...(expression && { matches: (exit) => expression(inspector.scopeOfExit(exit)) !== 0n }) },
+          options: expression && { condition: { text, holds: () => true } },
+        }));
+      });
+      return set(context, 'exception', rows);
+    },
+  ),
+];
