@@ -7,8 +7,8 @@ import { randomProgram, type Mode, type Style } from './random/random-program';
  * to fault, to touch devices in odd ways, and to change the state a hypervisor switches.
  */
 const MEMORY = 4 << 20;
-const LIMIT = 30_000;
-const PROGRAMS = 6;
+const LIMIT = 15_000;
+const PROGRAMS = 4;
 
 function outcome(seed: number, mode: Mode, style: Style, backend: 'bare' | 'vmx' | 'svm', cpu: string): Record<string, unknown> {
   const guest = new Guest({
