@@ -18,6 +18,7 @@ export const DebugOptionsSchema = RunOptionsSchema.pick({
   iommu: true,
   device: true,
   drive: true,
+  assign: true,
   rtc: true,
   seed: true,
   format: true,
@@ -43,6 +44,8 @@ export type DebugOptions = z.output<typeof DebugOptionsSchema>;
 export function checkDebugOptions(raw: unknown): DebugOptions {
   const result = DebugOptionsSchema.safeParse(raw);
   if (!result.success) throw issueError(result.error);
+  if (result.data.device.some(({ kind }) => kind === 'virtio-console'))
+    throw new UserError('--device virtio-console: the debugger goes back in time, which the other end of this port cannot; leave it out');
   if (result.data.script !== undefined && result.data.command.length > 0) throw new UserError('--script and --command: give one of them');
   return result.data;
 }

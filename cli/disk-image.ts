@@ -6,19 +6,31 @@ import { lockDisk, requireNoWriter } from './disk-lock';
 import type { DriveOption } from './drive-option';
 import { fileError, UserError } from './user-error';
 
+/** What happens at a disk, in this order: what was asked of the host and is done, and what the guest was told. */
+export type DiskEvent =
+  | { readonly kind: 'write'; readonly offset: number; readonly bytes: number }
+  /** The host's fdatasync has returned. */
+  | { readonly kind: 'sync' }
+  /** The guest can see that its request is done. */
+  | { readonly kind: 'completion'; readonly request: string; readonly succeeded: boolean };
+
+export type DiskObserver = (event: DiskEvent, path: string) => void;
+
 export class DiskImage implements BlockBackend {
   /** The host failed to make data durable. It may forget what it could not write, so nothing is promised any more. */
   private broken = false;
 
   private constructor(
+    private readonly path: string,
     private readonly file: number,
     readonly size: number,
     readonly readOnly: boolean,
     private readonly unlock: () => void,
+    private readonly observe: DiskObserver,
   ) {}
 
   /** Throws UserError for a file that cannot be a disk. A disk that is written belongs to one machine at a time. */
-  static open(path: string, readOnly: boolean): DiskImage {
+  static open(path: string, readOnly: boolean, observe: DiskObserver = () => {}): DiskImage {
     let file: number | undefined;
     let unlock = (): void => {};
     try {
@@ -28,7 +40,7 @@ export class DiskImage implements BlockBackend {
       checkShape(file, path);
       if (readOnly) requireNoWriter(image);
       else unlock = lockDisk(image);
-      return new DiskImage(file, fstatSync(file).size, readOnly, unlock);
+      return new DiskImage(path, file, fstatSync(file).size, readOnly, unlock, observe);
     } catch (error) {
       if (file !== undefined) closeSync(file);
       unlock();
@@ -57,6 +69,7 @@ export class DiskImage implements BlockBackend {
     } catch {
       return false;
     }
+    this.observe({ kind: 'write', offset, bytes: bytes.length }, this.path);
     return true;
   }
 
@@ -67,8 +80,14 @@ export class DiskImage implements BlockBackend {
       fdatasyncSync(this.file);
     } catch {
       this.broken = true;
+      return false;
     }
-    return !this.broken;
+    this.observe({ kind: 'sync' }, this.path);
+    return true;
+  }
+
+  completed(request: string, succeeded: boolean): void {
+    this.observe({ kind: 'completion', request, succeeded }, this.path);
   }
 
   /** What was not flushed may still be lost by a crash of the host. */
@@ -111,12 +130,12 @@ export interface OpenDrives {
  * Opens the files of all drives, or none. Throws UserError.
  * @param throwAway writes stay in memory, and are gone at the end.
  */
-export function openDrives(options: readonly DriveOption[], throwAway: boolean): OpenDrives {
+export function openDrives(options: readonly DriveOption[], throwAway: boolean, observe?: DiskObserver): OpenDrives {
   const images: DiskImage[] = [];
   const close = (): void => images.splice(0).forEach((image) => image.close());
   try {
     const drives = options.map(({ path, kind, readOnly }): DriveConfig => {
-      const image = DiskImage.open(path, readOnly || throwAway);
+      const image = DiskImage.open(path, readOnly || throwAway, observe);
       images.push(image);
       return { kind, backend: throwAway && !readOnly ? new OverlayDisk(image) : image };
     });

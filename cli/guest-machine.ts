@@ -3,6 +3,7 @@ import { parseProfile } from '../cpu/profiles/profile';
 import { RecordedRun } from '../debugger/recorder';
 import { PortConflict } from '../devices/bus';
 import { BootError } from '../guests/boot/boot-error';
+import { AssignmentError } from '../hypervisor/assignment/assignable';
 import { iommuKind } from '../machine/iommu';
 import { Guest, seededEntropy, type GuestConfig, type GuestStop } from '../hypervisor/guest';
 import type { RunOutcome } from './exit-codes';
@@ -17,6 +18,7 @@ export function createGuestRunner(spec: GuestSpec): GuestRunner {
   return {
     run: (maxInstructions) => runStopOf(run.run(guest.time + maxInstructions), guest),
     sendSerial: (bytes) => run.sendSerial(bytes),
+    sendConsole: (bytes) => guest.virtioConsole?.receive(bytes),
     ended: (because) => run instanceof RecordedRun && run.end(because),
     listening: () => guest.listening,
     stats: () => ({ instructions: guest.instructions, ticks: guest.time, rows: guest.exitRows() }),
@@ -39,7 +41,9 @@ function configOf(spec: GuestSpec): GuestConfig {
     iommu: spec.iommu,
     drives: spec.drives,
     devices: spec.devices,
+    assign: spec.assign,
     serialOutput: spec.serialOutput,
+    virtioConsole: spec.virtioConsole,
     debugExit: spec.debugExit === undefined ? undefined : { iobase: spec.debugExit },
     rtcStart: spec.rtcStart,
     entropy: seededEntropy(spec.seed),
@@ -58,6 +62,7 @@ export function build<T>(spec: GuestSpec, make: (config: GuestConfig) => T): T {
     return make(configOf(spec));
   } catch (error) {
     if (error instanceof BootError) throw new UserError(`${spec.imageName}: ${error.message}`);
+    if (error instanceof AssignmentError) throw new UserError(`--assign: ${error.message}`);
     if (error instanceof PortConflict) throw new UserError(`--device isa-debug-exit: ${error.message}`);
     throw error;
   }

@@ -23,11 +23,11 @@ function readModule(text: string): { bytes: Uint8Array; commandLine: string } {
 }
 
 /** The machine and what is in it, without what is connected to it. Throws UserError. */
-export type MachineSpec = Omit<GuestSpec, 'serialOutput' | 'observer' | 'overdue' | 'checkVmcb' | 'explainIommu' | 'drives'>;
+export type MachineSpec = Omit<GuestSpec, 'serialOutput' | 'virtioConsole' | 'observer' | 'overdue' | 'checkVmcb' | 'explainIommu' | 'drives'>;
 
 export type MachineOptions = Pick<
   RunOptions,
-  'image' | 'initrd' | 'module' | 'append' | 'memory' | 'backend' | 'bare' | 'cpu' | 'kvm' | 'iommu' | 'device' | 'rtc' | 'seed' | 'format'
+  'image' | 'initrd' | 'module' | 'append' | 'memory' | 'backend' | 'bare' | 'cpu' | 'kvm' | 'iommu' | 'device' | 'assign' | 'rtc' | 'seed' | 'format'
 >;
 
 export function machineSpec(options: MachineOptions): MachineSpec {
@@ -36,7 +36,7 @@ export function machineSpec(options: MachineOptions): MachineSpec {
   const modules = options.module.map(readModule);
   const exits = options.device.filter((device) => device.kind === 'isa-debug-exit');
   if (exits.length > 1) throw new UserError(`--device: ${exits.length} isa-debug-exit devices were given; give one`);
-  const devices = options.device.flatMap(({ kind }) => (kind === 'isa-debug-exit' ? [] : [kind]));
+  const devices = options.device.flatMap(({ kind }) => (kind === 'isa-debug-exit' || kind === 'virtio-console' ? [] : [kind]));
   if (options.kvm && options.bare) throw new UserError('--kvm with --bare: a bare machine has no hypervisor to show; leave one of them out');
   return {
     image,
@@ -53,6 +53,7 @@ export function machineSpec(options: MachineOptions): MachineSpec {
     iommu: options.iommu,
     debugExit: exits[0]?.iobase,
     devices: devices.length > 0 ? devices : undefined,
+    assign: options.assign.length > 0 ? options.assign : undefined,
     rtcStart: options.rtc,
     seed: options.seed,
   };

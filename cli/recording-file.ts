@@ -25,7 +25,7 @@ function filesOf({ image, initrd, module, drive }: RecordingOptions, spec: Machi
 
 /** Throws UserError if the file cannot be written. */
 export function createRecording(path: string, options: RecordingOptions, spec: MachineSpec): RecordingFile {
-  const { imageName, commandLine, format, memoryBytes, bare, backend, cpu, kvmParavirt, iommu, devices, debugExit, rtcStart, seed } = spec;
+  const { imageName, commandLine, format, memoryBytes, bare, backend, cpu, kvmParavirt, iommu, devices, assign, debugExit, rtcStart, seed } = spec;
   const machine = {
     imageName,
     commandLine,
@@ -37,6 +37,7 @@ export function createRecording(path: string, options: RecordingOptions, spec: M
     kvmParavirt,
     iommu,
     devices: devices && [...devices],
+    assign: assign && [...assign],
     debugExit,
     rtcStart,
     seed,

@@ -37,6 +37,14 @@ interface Console extends SerialPort {
   midLine?(): boolean;
 }
 
+/** Where the port of the virtio console goes, if there is one. */
+async function openVirtioConsole({ device }: RunOptions, input: (bytes: Uint8Array) => void): Promise<SerialPort | undefined> {
+  const place = device.find((one) => one.kind === 'virtio-console')?.chardev;
+  if (place === undefined) return undefined;
+  if (place.kind === 'file') return fileSerial(place.path);
+  return place.kind === 'unix' ? unixSerial(place.path, input) : new BufferedOutput(() => {});
+}
+
 async function openConsole(options: RunOptions, io: Io, input: (bytes: Uint8Array) => void): Promise<Console> {
   const { serial } = options;
   switch (serial.kind) {
@@ -130,6 +138,10 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
   const rewound = options.record !== undefined ? '--record' : options.gdb !== undefined ? '--gdb' : undefined;
   if (rewound !== undefined && !options.snapshotDisk && options.drive.some(({ readOnly }) => !readOnly))
     throw new UserError(`${rewound} with a --drive that the guest writes: going back needs the disk as it was; give --snapshot-disk, or --drive FILE,readonly`);
+  const virtioConsoles = options.device.filter(({ kind }) => kind === 'virtio-console').length;
+  if (virtioConsoles > 1) throw new UserError(`--device: ${virtioConsoles} virtio consoles were given; give one`);
+  if (virtioConsoles > 0 && rewound !== undefined)
+    throw new UserError(`${rewound} with --device virtio-console: what comes in at its port is not recorded; leave one of them out`);
   const recording = options.record === undefined ? undefined : createRecording(options.record, options, machine);
   const trace = options.trace === undefined ? undefined : openTraceFile(options.trace, options.traceFormat);
 
@@ -141,16 +153,22 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
   let closeRunner: () => void = () => {};
   let wake: () => void = () => {};
   let disks: OpenDrives | undefined;
+  let virtioConsole: SerialPort | undefined;
   try {
-    disks = openDrives(options.drive, options.snapshotDisk);
+    disks = openDrives(options.drive, options.snapshotDisk, log.isLevelEnabled('trace') ? (event, disk) => log.trace({ disk, ...event }) : undefined);
+    virtioConsole = await openVirtioConsole(options, (bytes) => {
+      runner.sendConsole?.(bytes);
+      wake();
+    });
     const typist = new Typist(steps, (bytes) => runner.sendSerial(bytes));
     const spec: GuestSpec = {
       ...machine,
       drives: disks.drives,
+      virtioConsole: virtioConsole && ((byte) => virtioConsole?.output(byte)),
       observer: trace?.observer,
       record: recording?.write,
       checkVmcb: options.checkVmcb ? (explanation) => void io.stderr.write(`vmexit: ${explanation}\n`) : undefined,
-      explainIommu: options.iommu ? (explanation) => log.warn(explanation) : undefined,
+      explainIommu: options.iommu || options.assign.length > 0 ? (explanation) => log.warn(explanation) : undefined,
       overdue: () => loop.overdue,
       serialOutput: (byte) => {
         console.output(byte);
@@ -171,7 +189,11 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
     const paced = options.serial.kind === 'stdio' && io.stdin.isTTY === true;
     const { maxInstructions, timeout } = options;
     const patient = options.serial.kind === 'stdio' && io.stdin.isTTY !== true;
-    const loop: RunLoop = new RunLoop(runner, { maxInstructions, timeout, paced, patient, now: io.now, flush: () => console.flush() });
+    const flush = (): void => {
+      console.flush();
+      virtioConsole?.flush();
+    };
+    const loop: RunLoop = new RunLoop(runner, { maxInstructions, timeout, paced, patient, now: io.now, flush });
     deliver = (bytes) => loop.input(bytes);
     wake = () => loop.wakeUp();
     early.forEach(deliver);
@@ -196,6 +218,7 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
     takeBack();
     closeRunner();
     disks?.close();
+    virtioConsole?.close();
     console.close();
     await trace?.close();
     recording?.close();

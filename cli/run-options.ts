@@ -45,6 +45,7 @@ export const RunOptionsSchema = z.strictObject({
   iommu: z.boolean().default(false),
   device: z.array(parsed(parseDevice)).default([]),
   drive: z.array(parsed(parseDrive)).default([]),
+  assign: z.array(z.string()).default([]),
   snapshotDisk: z.boolean().default(false),
   serial: parsed(parseSerial).prefault('stdio'),
   stats: z.boolean().default(false),

@@ -20,6 +20,8 @@ export interface GuestRunner {
   run(maxInstructions: number): RunStop;
   /** Bytes for the receiver of the console port. May be called from inside `serialOutput`. */
   sendSerial(bytes: Uint8Array): void;
+  /** Bytes for the guest's virtio console. */
+  sendConsole?(bytes: Uint8Array): void;
   /** The guest's serial driver takes input by interrupt. */
   listening(): boolean;
   stats(): StatsSummary;
@@ -45,6 +47,8 @@ export interface GuestSpec {
   readonly iommu?: boolean;
   readonly drives?: readonly DriveConfig[];
   readonly devices?: readonly DeviceName[];
+  /** Names of drives and devices that are physical ones, assigned to the VM. */
+  readonly assign?: readonly string[];
   /** Ports at which a write ends the run. */
   readonly debugExit?: number;
   /** Seconds since 1970. */
@@ -52,6 +56,8 @@ export interface GuestSpec {
   /** Which host frames a guest gets, and what RDRAND answers. */
   readonly seed: number;
   readonly serialOutput: (byte: number) => void;
+  /** The guest has a virtio console, which gives this its output. */
+  readonly virtioConsole?: (byte: number) => void;
   /** Asked now and then between exits: true ends the slice early. */
   readonly overdue?: () => boolean;
   /** Told of each VMCB field that was changed although its clean bit says otherwise. */

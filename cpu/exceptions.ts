@@ -154,6 +154,7 @@ function readGate(cpu: Cpu, event: CpuEvent, external: number): Gate {
   return { type, selector: Number((low >> 16n) & 0xffffn), offset: (low & 0xffffn) | (BigInt(high) & 0xffff_0000n) | upper, ist: high & 7 };
 }
 
+/** DEVIATION: in virtual-8086 mode ES, DS, FS and GS are not pushed: that mode is not modelled. */
 function deliverProtected(cpu: Cpu, event: CpuEvent, returnRip: bigint): void {
   const external = isSoftware(event) && event.type !== EventType.PrivilegedSoftwareException ? 0 : 1;
   const gate = readGate(cpu, event, external);

@@ -55,7 +55,7 @@ export class Mmu extends SlowPath implements Stateful<MmuState> {
     return host;
   }
 
-  /** Reads 1, 2, 4 or 8 bytes; any alignment. */
+  /** Reads 1, 2, 4 or 8 bytes; any alignment. DEVIATION: with CR0.AM and RFLAGS.AC a misaligned access at CPL 3 raises no #AC. */
   read(linear: bigint, bytes: number, access: number): bigint {
     const low = Number(linear & 0xffff_ffffn) | 0;
     const high = Number((linear >> 32n) & 0xffff_ffffn) | 0;

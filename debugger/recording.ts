@@ -31,6 +31,7 @@ const MachineSchema = z.strictObject({
   kvmParavirt: z.boolean(),
   iommu: z.boolean().optional(),
   devices: z.array(z.enum(DEVICE_NAMES)).optional(),
+  assign: z.array(z.string()).optional(),
   debugExit: count.optional(),
   rtcStart: z.number(),
   seed: count,

@@ -17,6 +17,8 @@ export interface BlockBackend {
   write(offset: number, bytes: Uint8Array): boolean;
   /** True: everything that was written before survives a crash of the host. */
   flush(): boolean;
+  /** Told when the guest's memory says that a request is done. `request` is what the device's standard calls it. */
+  completed?(request: string, succeeded: boolean): void;
 }
 
 /** A whole disk that this is not: for the message to whoever built the machine. Throws RangeError. */
@@ -34,6 +36,23 @@ export function saveDisk(backend: BlockBackend): unknown {
 
 export function restoreDisk(backend: BlockBackend, state: unknown): void {
   if (isStateful(backend)) backend.restoreState(state);
+}
+
+/** Zeroes are written this much at a time. */
+const ZERO_CHUNK = 64 << 10;
+
+/**
+ * Makes a range read as zeroes. What does so already is not written, so that discarding a whole disk does not fill the holes of a sparse
+ * file. False: the host could not write.
+ */
+export function zeroRange(backend: BlockBackend, offset: number, length: number): boolean {
+  for (let at = offset; at < offset + length; at += ZERO_CHUNK) {
+    const chunk = Math.min(ZERO_CHUNK, offset + length - at);
+    const present = backend.read(at, chunk);
+    if (present?.every((byte) => byte === 0)) continue;
+    if (!backend.write(at, new Uint8Array(chunk))) return false;
+  }
+  return true;
 }
 
 /** Sectors of the overlay, as data. */

@@ -32,6 +32,7 @@ const GUESTS: readonly Guest[] = [
   { name: 'bench', sources: ['bench/bench.c', 'bench/compute.c', 'bench/system.c', 'bench/user.S', 'bench/float.c'] },
   { name: 'svm-hypervisor', sources: SVM_HYPERVISOR },
   { name: 'vmx-hypervisor', sources: VMX_HYPERVISOR },
+  { name: 'disk-log', sources: ['disk-log/disk-log.c'] },
   { name: 'events', sources: ['events/events.c'] },
 ];
 

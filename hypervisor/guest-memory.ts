@@ -48,6 +48,11 @@ export class GuestMemory implements Stateful<GuestMemoryState> {
     this.blocks = new Float64Array(Math.ceil((this.highRam > 0 ? FOUR_GIB + this.highRam : this.lowRam) / LARGE));
   }
 
+  /** First address behind all RAM. */
+  get end(): number {
+    return this.highRam > 0 ? FOUR_GIB + this.highRam : this.lowRam;
+  }
+
   isRam(gpa: number): boolean {
     return gpa < this.lowRam || (gpa >= FOUR_GIB && gpa < FOUR_GIB + this.highRam);
   }

@@ -3,6 +3,7 @@ import type { EntropySource } from '../cpu/interfaces';
 import type { MachineState } from '../machine/machine';
 import { partState } from '../machine/part-state';
 import type { Platform } from '../machine/platform';
+import type { AssignmentState } from './assignment/assignment';
 import type { HostFramesState } from './frames';
 import type { GuestConfig, GuestStop } from './guest';
 import type { VirtualMachineState } from './virtual-machine';
@@ -16,6 +17,7 @@ const SETTINGS = [
   'rtcStart',
   'hpet',
   'devices',
+  'assign',
   'iommu',
   'kvmParavirt',
   'frameSeed',
@@ -39,6 +41,8 @@ export interface GuestState {
   /** Absent when bare. */
   readonly vm: VirtualMachineState | undefined;
   readonly frames: HostFramesState | undefined;
+  /** The physical machine's devices, where some are assigned to the VM. */
+  readonly host?: { readonly devices: Readonly<Record<string, unknown>>; readonly assignment: AssignmentState };
   readonly entropy: unknown;
   readonly ending: GuestStop | undefined;
 }

@@ -10,10 +10,12 @@ import { VirtioConsole } from '../devices/virtio/console';
 import { BootError } from '../guests/boot/boot-error';
 import { planBoot } from '../guests/boot/plan';
 import { Machine } from '../machine/machine';
-import { iommuKind } from '../machine/iommu';
+import { iommuKind, type Iommu } from '../machine/iommu';
 import { boardMemoryMap } from '../machine/memory-map';
 import { platformFactory, type Platform } from '../machine/platform';
 import type { Stateful } from '../memory/stateful';
+import { DeviceAssignment } from './assignment/assignment';
+import { physicalBoard, physicalFunctions } from './assignment/physical-board';
 import { pciFunctions, type PciFunctionsConfig } from './pci-functions';
 import type { StopReason } from './exit';
 import { HostFrames, LARGE } from './frames';
@@ -63,6 +65,11 @@ export interface GuestConfig {
   readonly drives?: PciFunctionsConfig['drives'];
   /** Further PCI functions. */
   readonly devices?: PciFunctionsConfig['devices'];
+  /**
+   * Names of disks and devices above that are physical ones, behind an IOMMU, and assigned to the VM: nvme0 is the first NVMe disk, edu0
+   * the first edu.
+   */
+  readonly assign?: readonly string[];
   /** A virtio console: gets the bytes that the guest sends there; Guest.virtioConsole takes bytes for it. */
   readonly virtioConsole?: (byte: number) => void;
   /** Show a VM KVM's CPUID leaves and paravirtual clock. Default false: no hypervisor is to be seen. */
@@ -103,6 +110,9 @@ export class Guest implements Stateful<GuestState> {
   readonly vm: VirtualMachine | undefined;
   readonly platform: Platform;
   readonly virtioConsole: VirtioConsole | undefined;
+  /** The physical devices that the VM has, and the IOMMU that guards them. */
+  readonly assignment: DeviceAssignment | undefined;
+  private readonly board: Platform | undefined;
   readonly description: string;
   private readonly frames: HostFrames | undefined;
   private readonly settings: GuestSettings;
@@ -112,9 +122,13 @@ export class Guest implements Stateful<GuestState> {
   /** @param from goes on from a snapshot instead of booting the image: see fromState(). */
   constructor(config: GuestConfig, from?: GuestState) {
     this.settings = settingsOf(config);
-    const profile = parseProfile(config.cpu ?? 'intel');
+    const identity = parseProfile(config.cpu ?? 'intel');
+    // A VM is not shown what its hypervisor uses: nested virtualization is not modelled.
+    const profile = config.backend === 'bare' ? identity : withoutExtensions(config.cpu ?? 'intel', identity);
     const entropy = config.entropy ?? seededEntropy(0);
     this.virtioConsole = config.virtioConsole && new VirtioConsole(config.virtioConsole);
+    const functions = pciFunctions({ ...config, virtioConsole: this.virtioConsole }, entropy);
+    const physical = physicalFunctions(config, functions);
     let platform: Platform | undefined;
     const factory = platformFactory(
       {
@@ -129,7 +143,7 @@ export class Guest implements Stateful<GuestState> {
         hpet: config.hpet,
         iommu: config.iommu ? iommuKind(profile) : undefined,
         profile,
-        pciDevices: pciFunctions({ ...config, virtioConsole: this.virtioConsole }, entropy),
+        pciDevices: functions,
         powerOff: () => this.end('power-off', 'the guest powered off'),
         reset: (kind) => this.end('reset', `the guest asked for a reset (${kind})`),
       },
@@ -139,12 +153,24 @@ export class Guest implements Stateful<GuestState> {
       this.machine = new Machine({ ramBytes: config.memoryBytes, profile, platform: factory });
     } else {
       const ramBytes = Math.ceil(config.memoryBytes / LARGE) * LARGE + HOST_OVERHEAD;
-      this.machine = new Machine({ ramBytes, profile: withExtension(profile, config.backend) });
+      const host = withExtension(profile, config.backend);
+      const iommu = config.backend === 'vmx' ? 'vtd' : 'amdvi';
+      let board: Platform | undefined;
+      const boardFactory = physical.length === 0 ? undefined : platformFactory(physicalBoard(ramBytes, host, iommu, physical), (p) => (board = p));
+      this.machine = new Machine({ ramBytes, profile: host, platform: boardFactory });
+      this.board = board;
       const { machine } = this;
       this.frames = new HostFrames(hostRanges(machine.memory.lowRam, machine.memory.highRam), config.frameSeed ?? 0);
       if (config.poison !== undefined)
         for (const { base, size } of this.frames.free()) machine.memory.writeBytes(base, new Uint8Array(size).fill(config.poison));
       const processor = virtualProcessor(machine, config.backend, this.frames);
+      if (this.board !== undefined) {
+        const requesters = physical.map(({ slot }) => slot * 8);
+        const { board, frames } = this;
+        this.assignment = new DeviceAssignment({ machine, board, frames, iommu, requesters });
+        // The guest finds them where it would find emulated ones.
+        for (const [i, { slot }] of physical.entries()) functions[functions.findIndex((f) => f.slot === slot)] = { slot, device: this.assignment.functions[i] };
+      }
       this.vm = new VirtualMachine({
         cpu: machine.cpu,
         engine: machine.engine,
@@ -158,6 +184,8 @@ export class Guest implements Stateful<GuestState> {
         kvmParavirt: config.kvmParavirt ? { startEpochSeconds: config.rtcStart ?? DEFAULT_RTC_START } : undefined,
       });
       this.vm.memory.dirtyFrames = config.poison !== undefined;
+      this.vm.vcpu.host = this.assignment;
+      this.assignment?.giveTo(this.vm.memory);
       this.vm.vcpu.observer = config.observer;
       this.vm.vcpu.pause = config.pause;
     }
@@ -195,7 +223,7 @@ export class Guest implements Stateful<GuestState> {
   }
 
   private watchIommu({ explainIommu }: GuestConfig): void {
-    const { iommu } = this.platform;
+    const { iommu } = this.board ?? this.platform;
     if (iommu === undefined || explainIommu === undefined) return;
     iommu.observer = { fault: (fault) => explainIommu(explainFault(fault)), stale: (use) => explainIommu(explainStaleTranslation(use)) };
   }
@@ -219,7 +247,9 @@ export class Guest implements Stateful<GuestState> {
     this.running = true;
     try {
       const stop = this.vm ? this.vm.run(limit) : this.runBare(limit);
-      return this.ending ?? stop;
+      const end = this.ending ?? stop;
+      if (end.kind === 'ended') this.assignment?.release();
+      return end;
     } finally {
       this.running = false;
     }
@@ -252,6 +282,7 @@ export class Guest implements Stateful<GuestState> {
       platform: savePlatform(this.platform),
       vm: this.vm?.saveState(),
       frames: this.frames?.saveState(),
+      host: this.board && this.assignment && { devices: savePlatform(this.board), assignment: this.assignment.saveState() },
       entropy: entropyState(this.machine.cpu.entropy).saveState(),
       ending: this.ending,
     };
@@ -262,6 +293,10 @@ export class Guest implements Stateful<GuestState> {
     this.requireStopped('restored');
     requireSameSettings(state.settings, this.settings);
     restorePlatform(this.platform, state.platform);
+    if (this.board && this.assignment && state.host) {
+      restorePlatform(this.board, state.host.devices);
+      this.assignment.restoreState(state.host.assignment);
+    }
     this.machine.restoreState(state.machine);
     if (this.vm && state.vm) this.vm.restoreState(state.vm);
     if (this.frames && state.frames) this.frames.restoreState(state.frames);
@@ -290,6 +325,10 @@ export class Guest implements Stateful<GuestState> {
   get time(): number {
     return this.machine.cpu.now();
   }
+  /** The IOMMU in front of assigned devices. */
+  get physicalIommu(): Iommu | undefined {
+    return this.board?.iommu;
+  }
   /** VM exits by reason; empty when bare. */
   exitRows(details = 3): ExitRow[] {
     return this.vm ? this.vm.vcpu.statistics.rows(details) : [];
@@ -314,6 +353,12 @@ export function seededEntropy(seed: number): EntropySource & Stateful<bigint> {
     saveState: () => state,
     restoreState: (saved) => void (state = saved),
   };
+}
+
+/** The same identity without VT-x and AMD-V. */
+function withoutExtensions(text: string, identity: CpuProfile): CpuProfile {
+  const there = ['vmx', 'svm'].filter((feature) => identity.has(feature));
+  return there.length === 0 ? identity : parseProfile([text, ...there.map((feature) => `-${feature}`)].join(','));
 }
 
 /** What AMD-V has stands in CPUID; an identity that is not AMD's has no such leaf, but the processor under its VM does. */

@@ -8,6 +8,7 @@ import type { EmulationResult, Emulator } from './emulator';
 import type { Exit, Outcome, RawExit, StopReason } from './exit';
 import { retry, tripleFault } from './exit';
 import type { GuestMemory } from './guest-memory';
+import type { HostDevices } from './host-devices';
 import type { VirtualProcessor } from './port';
 import { dispatch, type Routes } from './routes';
 import type { Stateful } from '../memory/stateful';
@@ -95,6 +96,8 @@ export class Vcpu implements Stateful<VcpuState> {
   private deadline = Infinity;
   private ending: VcpuStop | undefined;
   nmiPending = false;
+  /** Physical devices that were assigned to the VM. */
+  host: HostDevices | undefined;
 
   constructor(
     readonly processor: VirtualProcessor,
@@ -181,8 +184,9 @@ export class Vcpu implements Stateful<VcpuState> {
     for (;;) {
       const now = this.time.now();
       if (this.timers.next <= now) this.timers.run(now);
+      this.serveHost(now);
       if (this.ending !== undefined) return this.ending;
-      if (this.halted && !this.wake(limit)) return { kind: this.timers.next === Infinity ? 'idle' : 'limit' };
+      if (this.halted && !this.wake(limit)) return { kind: this.nextTimer === Infinity ? 'idle' : 'limit' };
       if (this.time.now() >= limit) return { kind: 'limit' };
       if (this.processor.paused) {
         if (this.overtaken()) this.processor.kick();
@@ -275,6 +279,18 @@ export class Vcpu implements Stateful<VcpuState> {
     }
   }
 
+  /** The guest's timers, and those of devices that work for it. */
+  private get nextTimer(): number {
+    return this.host === undefined ? this.timers.next : Math.min(this.timers.next, this.host.timers.next);
+  }
+
+  private serveHost(now: number): void {
+    const { host } = this;
+    if (host === undefined) return;
+    if (host.timers.next <= now) host.timers.run(now);
+    host.takeInterrupts();
+  }
+
   /** Halted: true once an event ends it. Otherwise time goes to the next timer, or to `limit`. */
   private wake(limit: number): boolean {
     for (;;) {
@@ -284,11 +300,12 @@ export class Vcpu implements Stateful<VcpuState> {
         this.halted = false;
         return true;
       }
-      const next = Math.min(this.timers.next, limit);
+      const next = Math.min(this.nextTimer, limit);
       if (next === Infinity) return false;
       if (next > this.time.now()) this.time.skipTo(next);
-      if (this.timers.next > limit) return false;
+      if (this.nextTimer > limit) return false;
       this.timers.run(this.time.now());
+      this.serveHost(this.time.now());
       if (this.ending !== undefined) return true;
     }
   }

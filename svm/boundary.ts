@@ -46,8 +46,10 @@ export function virtualInterruptReady(svm: Svm): boolean {
 }
 
 function takeVirtualNmi(svm: Svm): true {
-  svm.virtualInterrupt = (svm.virtualInterrupt & ~VIntr.V_NMI) | VIntr.V_NMI_MASK;
+  svm.virtualInterrupt &= ~VIntr.V_NMI;
   deliver(svm, { vector: NMI_VECTOR, type: EventType.Nmi, errorCode: undefined, payload: 0n, length: 0 });
+  // A #VMEXIT during the delivery leaves it unmasked: EXITINTINFO tells of it.
+  if (svm.guestMode) svm.virtualInterrupt |= VIntr.V_NMI_MASK;
   return true;
 }
 

@@ -1,11 +1,12 @@
 /** Block device: VIRTIO 1.2, "Block Device". */
-import { requireUsable, restoreDisk, saveDisk, SECTOR, type BlockBackend } from '../block-backend';
+import { requireUsable, restoreDisk, saveDisk, SECTOR, zeroRange, type BlockBackend } from '../block-backend';
 import type { DescriptorChain } from './descriptor-chain';
 import type { RequestResult, VirtioDeviceType } from './device-type';
 import { BROKEN } from './split-queue';
 
 const Feature = { SEG_MAX: 1 << 2, RO: 1 << 5, BLK_SIZE: 1 << 6, FLUSH: 1 << 9, DISCARD: 1 << 13, WRITE_ZEROES: 1 << 14 } as const;
 const RequestType = { IN: 0, OUT: 1, FLUSH: 4, GET_ID: 8, DISCARD: 11, WRITE_ZEROES: 13 } as const;
+const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(RequestType).map(([name, type]) => [type, name]));
 export const BlockStatus = { OK: 0, IOERR: 1, UNSUPP: 2 } as const;
 type Status = (typeof BlockStatus)[keyof typeof BlockStatus];
 
@@ -35,6 +36,8 @@ export class VirtioBlock implements VirtioDeviceType {
   readonly classCode = 0x01_8000;
   readonly queues = [QUEUE_SIZE];
   readonly features: number;
+  /** The request whose result the driver does not see yet. */
+  private last = { request: '', succeeded: false };
 
   /** @param serial what Get ID answers, at most 20 ASCII characters. Throws RangeError for a store that no disk can have. */
   constructor(
@@ -66,10 +69,16 @@ export class VirtioBlock implements VirtioDeviceType {
     if (header === undefined) return BROKEN;
     const view = new DataView(header.buffer);
     const sector = view.getUint32(12, true) * TWO32 + view.getUint32(8, true);
-    const result = this.request(view.getUint32(0, true), sector, chain, negotiated);
+    const type = view.getUint32(0, true);
+    const result = this.request(type, sector, chain, negotiated);
     if (result === BROKEN) return BROKEN;
     const { status, written } = result;
+    this.last = { request: NAMES.get(type) ?? 'unknown', succeeded: status === BlockStatus.OK };
     return chain.write(chain.writableBytes - 1, Uint8Array.of(status)) ? written + 1 : BROKEN;
+  }
+
+  completed(): void {
+    this.backend.completed?.(this.last.request, this.last.succeeded);
   }
 
   private request(type: number, sector: number, chain: DescriptorChain, negotiated: number): { status: Status; written: number } | typeof BROKEN {
@@ -127,7 +136,7 @@ export class VirtioBlock implements VirtioDeviceType {
     return chain.write(0, id.subarray(0, length)) ? { status: BlockStatus.OK, written: length } : BROKEN;
   }
 
-  /** Discard is a hint, and the store takes none: the sectors stay as they are, which the driver may not count on. */
+  /** A store can be told nothing but contents: discarded sectors become zeroes, like written ones. All ranges are checked before the first changes. */
   private ranges(type: number, chain: DescriptorChain, negotiated: number): { status: Status; written: number } | typeof BROKEN {
     if ((negotiated & (type === RequestType.DISCARD ? Feature.DISCARD : Feature.WRITE_ZEROES)) === 0) return finished(BlockStatus.UNSUPP);
     const length = chain.readableBytes - HEADER;
@@ -135,20 +144,17 @@ export class VirtioBlock implements VirtioDeviceType {
     const bytes = chain.read(HEADER, length);
     if (bytes === undefined) return BROKEN;
     const view = new DataView(bytes.buffer);
+    const ranges: Range[] = [];
     for (let at = 0; at < length; at += RANGE) {
       const [sectors, flags] = [view.getUint32(at + 8, true), view.getUint32(at + 12, true)];
       // "The device MUST set UNSUPP for a reserved flag", and unmap means nothing for discard.
       if ((flags & ~(type === RequestType.DISCARD ? 0 : UNMAP)) !== 0) return finished(BlockStatus.UNSUPP);
       const range = this.range(view.getUint32(at + 4, true) * TWO32 + view.getUint32(at, true), sectors * SECTOR);
       if (range === undefined || sectors > MAX_SECTORS) return finished(BlockStatus.IOERR);
-      if (type === RequestType.WRITE_ZEROES && !this.zero(range)) return finished(BlockStatus.IOERR);
+      ranges.push(range);
     }
-    return finished(type === RequestType.WRITE_ZEROES ? this.settle(negotiated) : BlockStatus.OK);
-  }
-
-  private zero({ offset, length }: Range): boolean {
-    for (let at = 0; at < length; at += CHUNK) if (!this.backend.write(offset + at, new Uint8Array(Math.min(CHUNK, length - at)))) return false;
-    return true;
+    const zeroed = ranges.every((range) => zeroRange(this.backend, range.offset, range.length));
+    return finished(zeroed ? this.settle(negotiated) : BlockStatus.IOERR);
   }
 
   saveState(): unknown {

@@ -20,6 +20,8 @@ export interface VirtioDeviceType {
   writeConfig?(offset: number, size: AccessSize, value: number): void;
   /** @param negotiated the device's own features that the driver took. */
   process(queue: number, chain: DescriptorChain, negotiated: number): RequestResult;
+  /** The result of the last `process()` is in the used ring. */
+  completed?(): void;
   /** The driver has reset the device. */
   reset?(): void;
   /** Called once: `kick` makes the transport look at the queues again. */

@@ -187,6 +187,7 @@ export class VirtioPciDevice extends PciEndpoint {
       const result = chain === BROKEN ? BROKEN : this.type.process(index, chain, this.common.negotiated & 0xff_ffff);
       if (result === 'wait') break;
       if (chain === BROKEN || result === BROKEN || !queue.use(chain, result)) return -1;
+      this.type.completed?.();
       left--;
     }
     return left;

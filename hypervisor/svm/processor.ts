@@ -33,7 +33,7 @@ const NPT_FORMAT: NestedFormat = { table: 7, readWriteExecute: 7, readExecute: 5
 const NEEDED = [SvmFeature.NP, SvmFeature.NRIPS, SvmFeature.VNMI];
 const VMRUN = [0x0f, 0x01, 0xd8];
 const VM_HSAVE_PA = 0xc001_0117;
-/** Software interrupts and INT3 or INTO happen again when the instruction does. */
+/** Software interrupts and INT3, INTO or INT1 happen again when the instruction does. */
 const BREAKPOINT = 3,
   OVERFLOW = 4,
   DEBUG = 1;
@@ -234,7 +234,9 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
     if ((information & EventInfo.VALID) === 0) return undefined;
     const type = (information & EventInfo.TYPE) >>> EVENT_TYPE_SHIFT;
     const vector = information & EventInfo.VECTOR;
-    const software = type === EventType.SOFTWARE_INTERRUPT || (type === EventType.EXCEPTION && (vector === BREAKPOINT || vector === OVERFLOW));
+    // A #DB of INT1 looks like any other, but has an instruction to return behind.
+    const ofInstruction = vector === BREAKPOINT || vector === OVERFLOW || (vector === DEBUG && (block.get32(VMCB.NRIP) | block.high32(VMCB.NRIP)) !== 0);
+    const software = type === EventType.SOFTWARE_INTERRUPT || (type === EventType.EXCEPTION && ofInstruction);
     return {
       vector,
       type: software ? CpuEventType.SoftwareInterrupt : CPU_EVENT_TYPES[type],

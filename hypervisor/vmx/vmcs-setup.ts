@@ -82,7 +82,8 @@ export function setUpVmcs(c: Components, cpu: Cpu, root: RootProgram, frames: Ho
   c.set64('TSC_OFFSET', 0n);
   c.set64('EPT_POINTER', BigInt(eptp));
   c.set64('MSR_BITMAP_ADDRESS', BigInt(msrBitmap(cpu, frames)));
-  c.set64('CR0_GUEST_HOST_MASK', BigInt(Cr0.NE));
+  // NE is fixed; CD and NW are neither loaded by entries nor saved by exits, so that the guest's are in the shadow alone.
+  c.set64('CR0_GUEST_HOST_MASK', BigInt((Cr0.NE | Cr0.CD | Cr0.NW) >>> 0));
   c.set64('CR4_GUEST_HOST_MASK', BigInt(Cr4.VMXE));
   const { SAVE_DEBUG_CONTROLS, HOST_ADDRESS_SPACE_SIZE, SAVE_IA32_PAT, LOAD_IA32_PAT, SAVE_IA32_EFER, LOAD_IA32_EFER } = ExitControl;
   const exit = SAVE_DEBUG_CONTROLS | HOST_ADDRESS_SPACE_SIZE | SAVE_IA32_PAT | LOAD_IA32_PAT | SAVE_IA32_EFER | LOAD_IA32_EFER;

@@ -27,7 +27,8 @@ export function svmTables(tests: SourceNames, sources: SourceNames): CoverageTab
     columns: ['Bit', 'Intercept', 'Exit code', 'Acted on in'],
     rows: Object.entries(table).map(([name, mask]) => {
       const code = ExitCodeBase[`INTERCEPTS_${word}`] + bitOf(mask);
-      const acts = sources.mention([`Intercept${word}.${name}`, `ExitCode.${name}`]) ?? sources.mention([`'${name}'`]);
+      const family = /^CR\d_WRITE_TRAP$/.test(name) ? ['ExitCodeBase.CR_WRITE_TRAP'] : [];
+      const acts = sources.mention([`Intercept${word}.${name}`, `ExitCode.${name}`, ...family]) ?? sources.mention([`'${name}'`]);
       return row([String(bitOf(mask)), name, hex(code), acts ?? '-'], acts !== undefined, testOfCode(tests, name, code));
     }),
   });

@@ -20,8 +20,8 @@ export function completeEntry(svm: Svm): boolean {
   if ((information & EventInfo.VALID) === 0) return false;
   cpu.shadowAt = -1;
   const event = eventOf(svm, information);
-  if (event.type === CpuEventType.Nmi && (svm.virtualInterrupt & VIntr.V_NMI_ENABLE) !== 0) svm.virtualInterrupt |= VIntr.V_NMI_MASK;
   deliver(svm, event);
+  if (svm.guestMode && event.type === CpuEventType.Nmi && (svm.virtualInterrupt & VIntr.V_NMI_ENABLE) !== 0) svm.virtualInterrupt |= VIntr.V_NMI_MASK;
   return true;
 }
 
@@ -55,5 +55,6 @@ const isSoftware = (type: number, vector: number): boolean =>
 function returnDistance(svm: Svm): number {
   const { vmcb } = svm;
   if (!svm.has(SvmFeature.NRIPS) || (vmcb.low(VMCB.NRIP) | vmcb.high(VMCB.NRIP)) === 0) return 0;
-  return vmcb.number(VMCB.NRIP) - vmcb.number(VMCB.RIP);
+  // Near each other, wherever they are: the low halves tell.
+  return (vmcb.low(VMCB.NRIP) - vmcb.low(VMCB.RIP)) | 0;
 }

@@ -8,6 +8,9 @@ import { LOADED_WORDS, SWITCHED_SEGMENTS, canonicalHigh, loadSegment } from '../
 import type { Svm } from '../svm';
 
 const RFLAGS_VM = 1 << 17;
+/** Reserved bits read as 0, and bit 1 as 1, whatever a VMCB says. */
+const RFLAGS_DEFINED = 0x003f_7fd5,
+  RFLAGS_ONE = 0x2;
 /** L in the attributes of CS, as they stand in the first word of a segment register. */
 const CS_L = 1 << (16 + 9);
 const CS_ACCESS = seg(Segment.CS, S.ACCESS);
@@ -40,7 +43,7 @@ export function loadGuestState(svm: Svm): void {
   const rflags = from[VMCB.RFLAGS / 4];
   const cpl = (cr0 & Cr0.PE) === 0 ? 0 : (rflags & RFLAGS_VM) !== 0 ? 3 : (from[VMCB.CPL >>> 2] >>> 24) & 3;
   u32[to + R.CPL / 4] = cpl;
-  cpu.setRflags(rflags);
+  cpu.setRflags((rflags & RFLAGS_DEFINED) | RFLAGS_ONE);
 
   const is64 = long && (from[VMCB.CS_SELECTOR / 4] & CS_L) !== 0;
   if (!is64) u32[to + R.RIP / 4 + 1] = 0;

@@ -54,6 +54,12 @@ describe('bad input: one message on stderr, status 2, nothing on stdout', () => 
     [['run', image, '--backend', 'kvm'], /--backend kvm: not one of vmx, svm/],
     [['run', image, '--device', 'e1000'], /there is no device "e1000"/],
     [['run', image, '--device', 'isa-debug-exit,iobase=zz'], /"iobase=zz" is not understood/],
+    [['run', image, '--device', 'virtio-console'], /say where its port goes, with chardev=file:PATH, unix:PATH or none/],
+    [['run', image, '--device', 'virtio-console,chardev=stdio'], /stdio is the serial port's; give chardev=file:PATH/],
+    [['run', image, '--device', 'virtio-console,chardev=none', '--device', 'virtio-console,chardev=none'], /2 virtio consoles were given; give one/],
+    [['run', image, '--device', 'virtio-console,chardev=none', '--record', '/nowhere/log'], /--record with --device virtio-console/],
+    [['run', image, '--device', 'virtio-console,chardev=file:/nowhere/x/log'], /cannot write serial output to \/nowhere\/x\/log/],
+    [['debug', image, '--device', 'virtio-console,chardev=none'], /--device virtio-console: the debugger goes back in time/],
     [['run', image, '--serial', 'tcp:1'], /--serial tcp:1/],
     [['run', image, '--serial', 'file:/nowhere/x/log'], /cannot write serial output to \/nowhere\/x\/log/],
     [['run', image, '--timeout', 'soon'], /--timeout soon: not a positive number of seconds/],
@@ -139,6 +145,17 @@ describe('console', () => {
   test('--json: one object, the console inside', async () => {
     const { stdout } = await vmexit(['run', image, '--json'], [printThen('hello\n', powerOff)]);
     expect(JSON.parse(stdout)).toMatchObject({ outcome: 'power-off', status: 0, console: 'hello\n', exits: [{ reason: 'CPUID', count: 3 }] });
+  });
+
+  test('--device virtio-console: its port in a file, the serial port on stdout', async () => {
+    const path = file('hvc0', '');
+    const print = (guest: FakeGuest): RunStop => {
+      guest.print('serial');
+      for (const byte of Buffer.from('virtio')) guest.spec.virtioConsole!(byte);
+      return powerOff();
+    };
+    const { stdout, guest } = await vmexit(['run', image, '--device', `virtio-console,chardev=file:${path}`, '--device', 'virtio-rng'], [print]);
+    expect([stdout.trim(), readFileSync(path, 'utf8'), guest?.spec.devices]).toEqual(['serial', 'virtio', ['virtio-rng']]);
   });
 
   test('--serial file:', async () => {

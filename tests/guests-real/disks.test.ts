@@ -2,11 +2,12 @@
 import { createHash } from 'node:crypto';
 import { Guest, type GuestConfig } from '../../hypervisor/guest';
 import { runGuest, type Script } from '../guest-run';
-import { debianFile, expectHealthy, MEMORY, QUIET } from './debian';
+import { debianFile, expectHealthy, MEMORY, QUIET, some } from './debian';
 import { afterCrash, contentsOf, ext4Image, fsckComplaint, overlayOf, recordingDisk, recover } from './disk-files';
 
 const PROMPT = 'guest# ';
 const MIB = 1 << 20;
+const HVC0 = 'from the guest over virtio';
 const HELLO = 'hello from the host\n';
 const IMAGE = ext4Image(16 * MIB, HELLO);
 
@@ -40,24 +41,33 @@ function diskWork(kernel: typeof cloud, backend: GuestConfig['backend']) {
   const commands = [
     ...work('/dev/nvme0n1', '/nvme'),
     ...work('/dev/vda', '/virtio'),
-    'dd if=/dev/hwrng bs=8 count=1 | md5sum',
+    'cat /sys/class/misc/hw_random/rng_current; dd if=/dev/hwrng bs=64 count=1 | wc -c',
+    `echo '${HVC0}' > /dev/hvc0`,
     'cat /proc/interrupts',
     'poweroff -f',
   ];
-  const run = runGuest({ ...kernel, backend, drives: [{ kind: 'nvme', backend: disks[0] }, { kind: 'virtio-blk', backend: disks[1] }], devices: ['virtio-rng'] }, script(commands)); // prettier-ignore
-  return { ...run, disks };
+  const drives: GuestConfig['drives'] = [{ kind: 'nvme', backend: disks[0] }, { kind: 'virtio-blk', backend: disks[1] }]; // prettier-ignore
+  let hvc0 = '';
+  const virtioConsole = (byte: number): void => void (hvc0 += String.fromCharCode(byte));
+  const run = runGuest({ ...kernel, backend, drives, devices: ['virtio-rng'], virtioConsole }, script(commands));
+  return { ...run, disks, hvc0 };
 }
 
-describe.each([
-  ['cloud kernel', cloud],
-  ['full kernel, drivers as modules', full],
-])('%s', (_, kernel) => {
+describe.each(
+  some(1, [
+    ['full kernel, drivers as modules', full],
+    ['cloud kernel', cloud],
+  ] as const),
+)('%s', (_, kernel) => {
   it('does file-system work on an NVMe disk and a virtio disk, with MSI-X, and leaves clean file systems', () => {
-    const { console, stop, disks } = diskWork(kernel, 'vmx');
+    const { console, stop, disks, hvc0 } = diskWork(kernel, 'vmx');
     expectWorked(console.slice(0, console.indexOf('/virtio')));
     expectWorked(console.slice(console.indexOf('/virtio')));
     expect(console).toMatch(/PCI-MSI \d+-edge\s+nvme0q1/);
     expect(console).toMatch(/PCI-MSI \d+-edge\s+virtio0-req\.0/);
+    expect(console).toMatch(/virtio_rng\.0\s+1\+0 records in\s+1\+0 records out\s+64\s/);
+    // A terminal turns the end of the line into two characters.
+    expect(hvc0).toBe(`${HVC0}\r\n`);
     expect(stop).toMatchObject({ kind: 'ended', because: 'power-off' });
     expect(disks.map((disk) => fsckComplaint(contentsOf(disk)))).toEqual([undefined, undefined]);
   });
@@ -67,6 +77,7 @@ it('prints the same bytes bare and under both hypervisor backends, and leaves th
   const digest = (run: ReturnType<typeof diskWork>) => [
     run.console,
     run.instructions,
+    run.hvc0,
     ...run.disks.map((disk) => createHash('sha256').update(contentsOf(disk)).digest('hex')),
   ];
   const vmx = digest(diskWork(cloud, 'vmx'));

@@ -1,6 +1,6 @@
 /** Which host frames stand behind guest memory is nobody's business but the hypervisor's. */
 import type { GuestRun } from '../guest-run';
-import { bootDebian, expectHealthy } from './debian';
+import { bootDebian, expectHealthy, some } from './debian';
 
 const SEEDS = [1, 2, 3, 5, 8, 13, 0x1234_5678, 0x7fff_ffff, -1, -77];
 const PAGE = 4096;
@@ -27,19 +27,21 @@ describe('Debian cloud kernel under VMX', () => {
     expectHealthy(ordinary.console);
   });
 
-  it.each(SEEDS.map((seed, run) => [seed, run]))(
-    'with its memory on other host frames (seed %i): same console, same exits, no other frame touched',
-    (seed, run) => {
-      const poison = poisonOf(run);
-      const moved = bootDebian('vmx', { frameSeed: seed, poison }, [], { digest: true });
-      expect(moved.console).toBe(ordinary.console);
-      expect([moved.exitDigest, moved.exits, moved.instructions, moved.time]).toEqual([
-        ordinary.exitDigest,
-        ordinary.exits,
-        ordinary.instructions,
-        ordinary.time,
-      ]);
-      expectPoisoned(moved, poison);
-    },
-  );
+  it.each(
+    some(
+      3,
+      SEEDS.map((seed, run) => [seed, run] as const),
+    ),
+  )('with its memory on other host frames (seed %i): same console, same exits, no other frame touched', (seed, run) => {
+    const poison = poisonOf(run);
+    const moved = bootDebian('vmx', { frameSeed: seed, poison }, [], { digest: true });
+    expect(moved.console).toBe(ordinary.console);
+    expect([moved.exitDigest, moved.exits, moved.instructions, moved.time]).toEqual([
+      ordinary.exitDigest,
+      ordinary.exits,
+      ordinary.instructions,
+      ordinary.time,
+    ]);
+    expectPoisoned(moved, poison);
+  });
 });

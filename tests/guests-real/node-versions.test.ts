@@ -1,6 +1,7 @@
 /** The model does not lean on the JavaScript engine: other versions of Node, with other versions of V8, run the same. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { some } from './debian';
 
 const ROOT = join(__dirname, '../..');
 const OWN = Number(process.versions.node.split('.')[0]);
@@ -36,7 +37,7 @@ describe(`a boot of Linux under VMX, Node ${OWN} and others`, () => {
     expect(own.exits).toBeGreaterThan(50_000);
   });
 
-  it.each(OTHERS)('same console, same exits, same instruction count on Node %i', async (major) => {
+  it.each(some(1, OTHERS))('same console, same exits, same instruction count on Node %i', async (major) => {
     const other = await bootUnder(major);
     expect(other.node).toMatch(new RegExp(`^v${major}\\.`));
     expect({ ...other, node: '' }).toEqual({ ...own, node: '' });

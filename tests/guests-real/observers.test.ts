@@ -1,7 +1,7 @@
 /** Who watches changes nothing. */
 import type { Guest } from '../../hypervisor/guest';
 import { FrameFlag } from '../../memory/physical-memory';
-import { bootDebian } from './debian';
+import { bootDebian, some } from './debian';
 
 /** Every hook there is, and a watch on one host frame in sixteen. Counts what each heard. */
 function watchEverything(guest: Guest, heard: Map<string, number>): void {
@@ -16,7 +16,7 @@ function watchEverything(guest: Guest, heard: Map<string, number>): void {
 }
 
 describe('a boot of Linux with every observer on equals one without', () => {
-  it.each(['bare', 'vmx', 'svm'] as const)('%s', (backend) => {
+  it.each(some(1, ['vmx', 'svm', 'bare'] as const))('%s', (backend) => {
     const heard = new Map<string, number>();
     const watched = bootDebian(backend, {}, [], { prepare: (guest) => watchEverything(guest, heard) });
     const alone = bootDebian(backend);

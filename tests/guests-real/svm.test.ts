@@ -1,5 +1,5 @@
 /** Debian's kernels under AMD-V, on a processor that says it is AMD's. */
-import { MARKER, bootDebian, expectHealthy } from './debian';
+import { MARKER, bootDebian, expectHealthy, some } from './debian';
 
 const AMD = { cpu: 'amd' } as const;
 
@@ -34,7 +34,7 @@ it('vmlinux through PVH, with 3 GiB of RAM', () => {
 });
 
 describe('the full Debian kernel', () => {
-  it.each(['svm', 'vmx'] as const)('%s', (backend) => {
+  it.each(some(1, ['svm', 'vmx'] as const))('%s', (backend) => {
     const run = bootDebian(backend, { cpu: backend === 'svm' ? 'amd' : 'intel', image: 'vmlinuz-full' });
     expectHealthy(run.console);
     expect(run.console).toMatch(/Linux version 6\.1\.\S+-amd64 /);

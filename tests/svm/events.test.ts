@@ -32,6 +32,10 @@ describe('EVENTINJ', () => {
     expect(inject(VALID | 0x303n, { NRIP: GUEST_CODE + 1 }).pushed(0)).toBe(BigInt(GUEST_CODE + 1));
     expect(inject(VALID | 0x306n, { NRIP: GUEST_CODE + 1 }).pushed(0)).toBe(BigInt(GUEST_CODE));
   });
+  it('... in the upper half of the address space too', () => {
+    const rip = 0xffff_ffff_8040_1401n;
+    for (const length of [1n, 2n]) expect(inject(VALID | 0x430n, { RIP: rip, NRIP: rip + length }).pushed(0)).toBe(rip + length);
+  });
   it('a page fault has the CR2 of the VMCB', () => {
     const b = inject(VALID | 0xb0en | (7n << 32n), { CR2: 0x1234_5000n });
     expect([b.delivered, b.pushed(0), b.read('CR2')]).toEqual([14, 7n, 0x1234_5000n]);

@@ -259,5 +259,9 @@ describe('virtual NMI', () => {
     expect([b.delivered, b.pushed(0), bits(b)]).toEqual([2, BigInt(GUEST_CODE + iret.length - 2), MASK]);
   });
   it('an injected NMI sets the mask', () => expect(bits(v(0, NOPS, { EVENTINJ: 0x8000_0202 }))).toBe(MASK));
+  it('is not masked by a delivery that ends in a #VMEXIT: EXITINTINFO has it', () => {
+    const b = v(V_NMI, NOPS, { IDTR_LIMIT: 0, EXCEPTION_INTERCEPTS: 1 << 13 });
+    expect([b.exitCode, b.read('EXITINTINFO'), bits(b)]).toEqual([0x4dn, 0x8000_0202n, 0]);
+  });
   it('is invalid without the NMI intercept', () => expect(v(V_NMI, NOPS, { INTERCEPTS_3: 0x8000_0000 }).exitCode).toBe(0xffff_ffff_ffff_ffffn));
 });

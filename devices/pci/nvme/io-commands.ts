@@ -1,5 +1,5 @@
 /** NVM command set: NVM Express Base Specification 1.4, "NVM Command Set". One namespace, number 1, of 512-byte blocks. */
-import { SECTOR } from '../../block-backend';
+import { SECTOR, zeroRange } from '../../block-backend';
 import { blockRange, type NvmeCommand } from './command';
 import { done, SUCCESS, type CommandHandler, type CommandOutcome, type ControllerParts } from './controller-parts';
 import { MAX_TRANSFER } from './identify';
@@ -10,8 +10,8 @@ export const ALL_NAMESPACES = 0xffff_ffff;
 /** Force Unit Access. */
 const FUA = 0x4000_0000;
 const DSM_RANGE = 16;
-/** Zeroes are written this much at a time. */
-const ZERO_CHUNK = 64 << 10;
+/** Attribute - Deallocate (AD), in dword 11. */
+const DEALLOCATE = 0x4;
 const TWO32 = 0x1_0000_0000;
 
 /** Bytes of the namespace that a command names, or why it may not. `limited`: it transfers data, so that MDTS counts. */
@@ -70,22 +70,28 @@ function writeZeroes(parts: ControllerParts, command: NvmeCommand): CommandOutco
   const range = rangeOf(parts, command, false);
   if (typeof range === 'number') return done(range);
   if (parts.backend.readOnly) return done(Status.NAMESPACE_WRITE_PROTECTED);
-  for (let at = 0; at < range.length; at += ZERO_CHUNK) {
-    if (!parts.backend.write(range.offset + at, new Uint8Array(Math.min(ZERO_CHUNK, range.length - at)))) return done(Status.WRITE_FAULT);
-  }
-  return settle(parts, command);
+  return zeroRange(parts.backend, range.offset, range.length) ? settle(parts, command) : done(Status.WRITE_FAULT);
 }
 
-/** Every attribute is a hint, and the store takes none: ranges are checked, blocks stay as they are. */
+/**
+ * Deallocated blocks read as zeroes (DLFEAT), so zeroes are what they become; the other attributes are hints, which a store does not take.
+ * All ranges are checked before the first changes.
+ */
 function datasetManagement(parts: ControllerParts, command: NvmeCommand): CommandOutcome {
+  const { backend, features } = parts;
   const bytes = parts.fromHost(command, ((command.cdw10 & 0xff) + 1) * DSM_RANGE);
   if (typeof bytes === 'number') return done(bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const ranges: { first: number; count: number }[] = [];
   for (let at = 0; at < bytes.length; at += DSM_RANGE) {
-    const end = view.getUint32(at + 12, true) * TWO32 + view.getUint32(at + 8, true) + view.getUint32(at + 4, true);
-    if (end > parts.backend.size / SECTOR) return done(Status.LBA_OUT_OF_RANGE);
+    const [first, count] = [view.getUint32(at + 12, true) * TWO32 + view.getUint32(at + 8, true), view.getUint32(at + 4, true)];
+    if (first + count > backend.size / SECTOR) return done(Status.LBA_OUT_OF_RANGE);
+    ranges.push({ first, count });
   }
-  return SUCCESS;
+  if ((command.cdw11 & DEALLOCATE) === 0) return SUCCESS;
+  if (backend.readOnly) return done(Status.NAMESPACE_WRITE_PROTECTED);
+  if (!ranges.every(({ first, count }) => zeroRange(backend, first * SECTOR, count * SECTOR))) return done(Status.WRITE_FAULT);
+  return features.writeCacheEnabled ? SUCCESS : flush(parts);
 }
 
 const FLUSH = 0x00;

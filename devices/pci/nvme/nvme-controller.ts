@@ -261,7 +261,8 @@ export class NvmeController extends PciEndpoint {
     const result = this.execute(id, command);
     if (result === 'outstanding') return;
     if (result.status !== Status.SUCCESS) this.noteFailure(id, command, result.status);
-    this.complete(id, queue, command.cid, result);
+    const seen = this.complete(id, queue, command.cid, result);
+    if (seen && id !== ADMIN) this.options.backend.completed?.(IO_COMMANDS.get(command.opcode)?.name ?? 'unknown', result.status === Status.SUCCESS);
   }
 
   private execute(queue: number, command: NvmeCommand): CommandResult {
@@ -279,9 +280,10 @@ export class NvmeController extends PciEndpoint {
     this.logs.failed({ submissionQueue, cid, status, lba: submissionQueue === ADMIN ? 0 : blockRange(command).first, nsid });
   }
 
-  private complete(submissionQueue: number, { head, completionQueue }: SubmissionQueue, cid: number, { status, result }: CommandOutcome): void {
+  /** False: the host cannot see it. */
+  private complete(submissionQueue: number, { head, completionQueue }: SubmissionQueue, cid: number, { status, result }: CommandOutcome): boolean {
     const queue = this.queues.completion.get(completionQueue);
-    if (queue === undefined) return;
+    if (queue === undefined) return false;
     const entry = new Uint8Array(COMPLETION_BYTES);
     const view = new DataView(entry.buffer);
     view.setUint32(0, result, true);
@@ -289,10 +291,14 @@ export class NvmeController extends PciEndpoint {
     view.setUint16(10, submissionQueue, true);
     view.setUint16(12, cid, true);
     view.setUint16(14, (statusField(status) << 1) | queue.phase, true);
-    if (!this.dma.write(queue.base + queue.tail * COMPLETION_BYTES, entry)) return this.fatal();
+    if (!this.dma.write(queue.base + queue.tail * COMPLETION_BYTES, entry)) {
+      this.fatal();
+      return false;
+    }
     queue.tail = (queue.tail + 1) % queue.entries;
     if (queue.tail === 0) queue.phase = queue.phase === 1 ? 0 : 1;
     if (queue.vector !== undefined) this.msix?.signal(queue.vector);
+    return true;
   }
 
   private reportEvents(): void {

@@ -99,7 +99,7 @@ describe('block', () => {
     expect(Buffer.from(driver.bench.memory.readBytes(BODY, 20)).toString('latin1')).toBe('serial-7'.padEnd(20, '\0'));
   });
 
-  test('discard and write zeroes: ranges, flags, limits', () => {
+  test('discard and write zeroes both leave zeroes: ranges, flags, limits', () => {
     const disk = memoryDisk(1 << 20);
     disk.write(0, new Uint8Array(8192).fill(7));
     const driver = start(disk);
@@ -111,7 +111,10 @@ describe('block', () => {
     };
     expect(request(driver, 13, 0, { length: ranges([1, 2, 1], [8, 1, 0]) })[0]).toBe(0);
     expect([0, 1, 2, 3, 8].map((sector) => disk.read(sector * 512, 1)![0])).toEqual([7, 0, 0, 7, 0]);
-    expect(request(driver, 11, 0, { length: ranges([0, 8, 0]) })[0]).toBe(0);
+    expect(request(driver, 11, 0, { length: ranges([5, 1, 0], [2047, 2, 0]) })[0]).toBe(1);
+    expect([4, 5].map((sector) => disk.read(sector * 512, 1)![0])).toEqual([7, 7]);
+    expect(request(driver, 11, 0, { length: ranges([4, 1, 0], [6, 2, 0]) })[0]).toBe(0);
+    expect([3, 4, 5, 6, 7].map((sector) => disk.read(sector * 512, 1)![0])).toEqual([7, 0, 7, 0, 0]);
     expect(request(driver, 11, 0, { length: ranges([0, 8, 1]) })[0]).toBe(2);
     expect(request(driver, 13, 0, { length: ranges([0, 8, 2]) })[0]).toBe(2);
     expect(request(driver, 13, 0, { length: ranges([2047, 2, 0]) })[0]).toBe(1);

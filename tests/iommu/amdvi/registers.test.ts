@@ -13,6 +13,8 @@ describe('registers', () => {
     const { iommu } = new IommuBench();
     expect(iommu.readMmio(0x30, 4)).toBe((1 << 0) | (1 << 2) | (1 << 6) | (1 << 7) | (1 << 8) | (2 << 10) | (1 << 21));
     expect(iommu.readMmio(0x34, 4)).toBe(0);
+    // Extended Feature Register 2: nothing of it.
+    expect([iommu.readMmio(0x1a0, 4), iommu.readMmio(0x1a4, 4)]).toEqual([0, 0]);
     // No peripheral page requests: their log stays empty whatever software writes.
     iommu.writeMmio(0x38, 4, 0xffff_ffff);
     expect(iommu.readMmio(0x38, 4)).toBe(0);

@@ -67,6 +67,12 @@ describe('invalidation completion event', () => {
     b.submit(wait(IF));
     expect(b.delivered).toHaveLength(2);
   });
+  test('in extended interrupt mode the upper address holds destination bits 31:8', () => {
+    const b = unmasked().enableInterrupts(true);
+    b.write(0xac, 0x0001_23ff);
+    b.submit(wait(IF));
+    expect(b.delivered).toMatchObject([{ address: 0xfee0_3000, data: 0x41, extendedDestination: 0x0001_2303 }]);
+  });
   test('masked, it is pending, and sent when it is unmasked', () => {
     const b = unmasked();
     b.write(0xa0, 0x8000_0000);

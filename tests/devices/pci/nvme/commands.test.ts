@@ -163,15 +163,43 @@ describe('read, write and their kind', () => {
     expect(driver.io({ opcode: 0, nsid: 0xffff_ffff }).status).toBe(0);
   });
 
-  test('dataset management: ranges are checked, data stays', () => {
-    const driver = new NvmeDriver().startIo();
-    const range = (lba: number, blocks: number) => driver.bench.memory.writeBytes(DATA, new Uint8Array(Uint32Array.of(0, blocks, lba, 0).buffer));
-    driver.disk.write(0, PATTERN);
-    range(0, 8);
-    expect(driver.io({ opcode: 9, prp1: DATA, cdw: [0, 4] }).status).toBe(0);
-    range(2040, 9);
-    expect(driver.io({ opcode: 9, prp1: DATA, cdw: [0, 4] }).status).toBe(0x080);
-    expect(driver.disk.read(0, 4096)).toEqual(PATTERN);
+  describe('dataset management', () => {
+    const start = (disk = memoryDisk(1 << 20)) => {
+      const driver = new NvmeDriver(disk).startIo();
+      disk.write(0, PATTERN);
+      /** Pairs of first block and number of blocks. */
+      const manage = (attributes: number, ...list: (readonly [lba: number, blocks: number])[]): number => {
+        driver.bench.memory.writeBytes(DATA, new Uint8Array(Uint32Array.from(list.flatMap(([lba, blocks]) => [0, blocks, lba, 0])).buffer));
+        return driver.io({ opcode: 9, prp1: DATA, cdw: [list.length - 1, attributes] }).status;
+      };
+      return { driver, manage };
+    };
+
+    test('deallocated blocks read as zeroes, as DLFEAT says; their neighbours stay', () => {
+      const { driver, manage } = start();
+      expect(driver.identify(0, 1).bytes[33] & 7).toBe(1);
+      expect(manage(4, [1, 2], [6, 1])).toBe(0);
+      const expected = PATTERN.slice().fill(0, 512, 1536).fill(0, 3072, 3584);
+      expect(driver.disk.read(0, 4096)).toEqual(expected);
+    });
+
+    test('without AD nothing changes', () => {
+      const { driver, manage } = start();
+      expect(manage(3, [0, 8])).toBe(0);
+      expect(driver.disk.read(0, 4096)).toEqual(PATTERN);
+    });
+
+    test('a range beyond the end: none is deallocated', () => {
+      const { driver, manage } = start();
+      expect(manage(4, [0, 8], [2040, 9])).toBe(0x080);
+      expect(driver.disk.read(0, 4096)).toEqual(PATTERN);
+    });
+
+    test('of a read-only disk: the namespace is write protected', () => {
+      const driver = new NvmeDriver(loggedDisk([], new Set(), true)).startIo();
+      driver.bench.memory.writeBytes(DATA, new Uint8Array(Uint32Array.of(0, 1, 0, 0).buffer));
+      expect(driver.io({ opcode: 9, prp1: DATA, cdw: [0, 4] }).status).toBe(0x020);
+    });
   });
 
   /** A disk that says in which order it was asked, and fails on demand. */
@@ -202,8 +230,14 @@ describe('read, write and their kind', () => {
     driver.io({ opcode: 1, prp1: DATA, cdw: [0, 0, 0x4000_0000] });
     expect(log.splice(0)).toEqual(['write', 'flush']);
     driver.admin({ opcode: 9, cdw: [6, 0] });
-    driver.io({ opcode: 8, cdw: [0, 0, 0] });
+    driver.bench.memory.writeBytes(DATA, PATTERN);
+    driver.io({ opcode: 1, prp1: DATA, cdw: [0, 0, 0] });
     expect(log.splice(0)).toEqual(['write', 'flush']);
+    driver.io({ opcode: 8, cdw: [0, 0, 0] });
+    expect(log.splice(0)).toEqual(['read', 'write', 'flush']);
+    // What reads as zeroes already is not written again.
+    driver.io({ opcode: 8, cdw: [0, 0, 0] });
+    expect(log.splice(0)).toEqual(['read', 'flush']);
   });
 
   test('what the host cannot do is a media error', () => {
