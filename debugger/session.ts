@@ -59,6 +59,11 @@ export class Session implements DebugTarget {
   get description(): string {
     return this.timeline.guest.description;
   }
+  /** RAM of the guest in bytes. */
+  get ramBytes(): number {
+    const { vm, machine } = this.timeline.guest;
+    return vm?.memory.bytes ?? machine.memory.ramBytes;
+  }
   get position(): Position {
     return this.timeline.position;
   }

@@ -4,6 +4,9 @@ import { describeExit } from '../exit-view';
 import { explainEntry, explainExit } from '../explain/explain';
 import { hex, plain } from '../inspector';
 import { writeSnapshot } from '../snapshot/file';
+import type { SymbolTable } from '../../trace/symbols';
+import type { Inspector } from '../inspector';
+import { kernelSymbols } from '../kallsyms';
 import { symbolsOf } from '../symbols';
 import { DebugError } from '../target';
 import { canonicalName } from '../exit-names';
@@ -57,17 +60,23 @@ function snapshot({ session }: CommandContext, args: string): CommandResult {
   };
 }
 
-function symbols({ inspector }: CommandContext, args: string): CommandResult {
+function symbols({ inspector, session }: CommandContext, args: string): CommandResult {
   const [path, ...rest] = words(args);
-  if (path === undefined || rest.length > 0) throw new DebugError('symbols FILE: an ELF file with a symbol table, or a System.map');
+  if (path === undefined || rest.length > 0)
+    throw new DebugError('symbols FILE|kernel: an ELF file with a symbol table, or a System.map; or a running Linux itself');
+  if (path === 'kernel') return useSymbols(inspector, kernelSymbols(session.memory, session.ramBytes));
   let file: Uint8Array;
   try {
     file = readFileSync(path);
   } catch (error) {
     throw new DebugError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
   }
-  inspector.symbols = symbolsOf(file, path);
-  return { text: `${inspector.symbols.size} symbols`, data: { symbols: inspector.symbols.size } };
+  return useSymbols(inspector, symbolsOf(file, path));
+}
+
+function useSymbols(inspector: Inspector, symbols: SymbolTable): CommandResult {
+  inspector.symbols = symbols;
+  return { text: `${symbols.size} symbols`, data: { symbols: symbols.size } };
 }
 
 function help({ commands }: CommandContext, args: string): CommandResult {
@@ -115,9 +124,10 @@ export const SESSION_COMMANDS: readonly Command[] = [
   {
     name: 'symbols',
     group: 'session',
-    usage: 'FILE',
-    help: 'read names for addresses from an ELF file or a System.map',
+    usage: 'FILE|kernel',
+    help: 'read names for addresses from an ELF file, a System.map, or the kallsyms in the memory of a running Linux',
     example: 'symbols System.map',
+    completion: ['kernel'],
     run: symbols,
   },
   {

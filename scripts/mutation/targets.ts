@@ -55,12 +55,12 @@ export const TARGETS: readonly Target[] = [
   {
     name: 'svm/vmcb',
     files: ['layout', 'fields', 'guest-registers'].map((f) => `svm/vmcb/${f}.ts`),
-    tests: tests('svm', 'vmcb/layout', 'vmcb/controls', 'entry/consistency', 'entry-exit', 'vmload', 'clean-bits'),
+    tests: tests('svm', 'vmcb/layout', 'vmcb/controls', 'entry/consistency', 'entry-exit', 'vmload', 'clean-bits', 'registers', 'tlb'),
   },
   {
     name: 'svm/controls',
     files: ['svm/controls.ts', 'svm/features.ts', 'svm/capabilities.ts'],
-    tests: tests('svm', 'vmcb/controls', 'capabilities', 'entry/consistency', ...SVM_BEHAVIOUR),
+    tests: tests('svm', 'vmcb/controls', 'capabilities', 'entry/consistency', 'tlb', 'vmload', ...SVM_BEHAVIOUR),
   },
   {
     name: 'svm/exit',
@@ -69,6 +69,12 @@ export const TARGETS: readonly Target[] = [
   },
   { name: 'svm/intercepts', files: ['svm/intercepts.ts', 'svm/permission-maps.ts'], tests: tests('svm', 'intercepts', 'exit-info', 'vmcb/controls') },
   { name: 'svm/operation', files: ['svm/operation.ts'], tests: tests('svm', 'operation', 'instructions') },
-  { name: 'svm/instructions', files: ['svm/instructions/execute.ts'], tests: tests('svm', 'instructions', 'operation', 'vmload', 'intercepts', 'entry-exit') },
+  {
+    name: 'svm/instructions',
+    files: ['svm/instructions/execute.ts'],
+    tests: tests('svm', 'instructions', 'operation', 'vmload', 'intercepts', 'entry-exit', 'tlb'),
+  },
+  { name: 'svm/host state', files: ['svm/host-save-area.ts'], tests: tests('svm', 'registers', 'entry-exit', 'host-debug') },
+  { name: 'svm/boundary', files: ['svm/boundary.ts'], tests: tests('svm', 'interrupts', 'events') },
   { name: 'svm/msr', files: ['svm/msr.ts'], tests: tests('svm', 'msr') },
 ];

@@ -10,7 +10,7 @@ import { DISK_LOG, RECORD, sequences } from './disk-log';
 const VMEXIT = join(__dirname, '../../bin/vmexit.js');
 const SLOTS = 32;
 /** Twenty with VMEXIT_TESTS=all. */
-const RUNS = process.env.VMEXIT_TESTS === 'all' ? 20 : 6;
+const RUNS = process.env.VMEXIT_TESTS === 'all' ? 20 : 3;
 const SEED = 5;
 
 let folder: string;

@@ -228,6 +228,7 @@ const ROWS: Readonly<Record<string, Row>> = {
     works: [],
     refused: [
       ['symbols', /an ELF file with a symbol table, or a System.map/],
+      ['symbols kernel', /no kallsyms are in guest memory/],
       ['symbols /nowhere', /cannot read \/nowhere: /],
       [`symbols ${__filename}`, /has no symbols/],
     ],

@@ -222,7 +222,11 @@ describe('what commands show', () => {
 });
 
 describe('expressions', () => {
-  const scope: Scope = { lookup: (name) => ({ rax: 7n, 'sys_call.part': 0x1000n })[name], load: (address) => address * 2n };
+  const NAMES = new Map([
+    ['rax', 7n],
+    ['sys_call.part', 0x1000n],
+  ]);
+  const scope: Scope = { lookup: (name) => NAMES.get(name), load: (address) => address * 2n };
   const value = (text: string): bigint => parseExpression(text)(scope);
 
   it.each([

@@ -43,7 +43,7 @@ describe.each(BACKENDS)('a guest under the debugger, %s', (backend) => {
         runToInstructions(straight, here);
         expect(guestDigest(session.timeline.guest)).toBe(guestDigest(straight));
       }),
-      { numRuns: 12 },
+      { numRuns: 6 },
     );
     // Nothing was printed twice.
     run(session);

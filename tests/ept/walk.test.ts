@@ -115,7 +115,7 @@ describe('EPT walk', () => {
           }
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: 500 },
     );
   });
 });

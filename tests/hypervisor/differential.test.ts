@@ -8,7 +8,7 @@ import { randomProgram, type Mode, type Style } from './random/random-program';
  */
 const MEMORY = 4 << 20;
 const LIMIT = 15_000;
-const PROGRAMS = 4;
+const PROGRAMS = 2;
 
 function outcome(seed: number, mode: Mode, style: Style, backend: 'bare' | 'vmx' | 'svm', cpu: string): Record<string, unknown> {
   const guest = new Guest({

@@ -341,7 +341,7 @@ test('no access throws or leaves its width', () => {
         expect(Number.isInteger(value) && value >= 0 && value < 2 ** (8 * a.size)).toBe(true);
       }
     }),
-    { numRuns: 60, seed: 6 },
+    { numRuns: 30, seed: 6 },
   );
 });
 
@@ -359,6 +359,6 @@ test('a snapshot of the whole board goes on like the original', () => {
       for (const [name, device] of Object.entries(copy.platform.devices)) device.restoreState(image[name]);
       for (const a of after) expect(perform(copy, a)).toBe(perform(original, a));
     }),
-    { numRuns: 60, seed: 7 },
+    { numRuns: 30, seed: 7 },
   );
 });

@@ -105,7 +105,7 @@ test('each device of a fresh board has the fields of the original after a restor
       for (const s of after) expect(perform(copy, s)).toBe(perform(original, s));
       expect(differences(fields(original), fields(copy))).toEqual([]);
     }),
-    { numRuns: 40, seed: 11, endOnFailure: true },
+    { numRuns: 20, seed: 11, endOnFailure: true },
   );
 }, 120_000);
 
@@ -120,7 +120,7 @@ test('the same board goes back to where it was, whatever happened since', () => 
       copyOf(original, used);
       expect(differences(fields(witness), fields(used))).toEqual([]);
     }),
-    { numRuns: 40, seed: 12, endOnFailure: true },
+    { numRuns: 20, seed: 12, endOnFailure: true },
   );
 }, 120_000);
 

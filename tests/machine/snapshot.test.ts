@@ -71,8 +71,8 @@ describe.each(['bare', 'vmx', 'svm'] as const)('%s', (backend) => {
 
   test('taking snapshots changes nothing', () => {
     const [run, without] = [new Recorded(backend), new Recorded(backend)];
-    for (let tick = 500; run.guest.run(tick).kind === 'limit'; tick += 500) run.guest.saveState();
-    for (let tick = 500; without.guest.run(tick).kind === 'limit'; tick += 500);
+    for (let tick = 2000; run.guest.run(tick).kind === 'limit'; tick += 2000) run.guest.saveState();
+    for (let tick = 2000; without.guest.run(tick).kind === 'limit'; tick += 2000);
     expect([run.console, run.guest.instructions, guestDigest(run.guest)]).toEqual([straight.console, instructions, straight.digest]);
     // Not even of what is cached.
     expect(exactDigest(run.guest)).toBe(exactDigest(without.guest));
@@ -82,7 +82,7 @@ describe.each(['bare', 'vmx', 'svm'] as const)('%s', (backend) => {
     const run = new Recorded(backend);
     const wanted = new Map<string, { state: GuestState; printed: number }>();
     // Steps of a prime number of ticks, and one by one for two rounds of the loop.
-    for (let tick = 1; run.guest.run(tick).kind === 'limit'; tick += tick > 2000 && tick < 12_000 ? 1 : 97) {
+    for (let tick = 1; run.guest.run(tick).kind === 'limit'; tick += tick > 2000 && tick < 12_000 ? 1 : 499) {
       for (const name of place(run)) if (!wanted.has(name)) wanted.set(name, { state: run.guest.saveState(), printed: run.console.length });
     }
     expect([...wanted.keys()]).toEqual(expect.arrayContaining([...WANTED, ...(backend === 'bare' ? ['shadow of MOV SS'] : [])]));

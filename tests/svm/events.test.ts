@@ -1,6 +1,6 @@
 import { R } from '../../cpu/layout';
 import type { Patch } from './entry/vmcb-image';
-import { GUEST_CODE, GUEST_STACK, HOST_TABLES, NPT, svmBench, type SvmBench } from './bench';
+import { GUEST_CODE, GUEST_GDT, GUEST_STACK, HOST_TABLES, NPT, svmBench, type SvmBench } from './bench';
 
 const NOPS = [0x90, 0x90];
 const inject = (event: bigint | number, patch: Patch = {}, code: readonly number[] = NOPS): SvmBench => {
@@ -92,6 +92,38 @@ describe('exception intercepts', () => {
     expect(exits([0xb8, 0xf8, 0xff, 0, 0, 0x8e, 0xd8], 13).read('EXITINFO1')).toBe(0xfff8n);
   });
   it('#NM', () => void exits([0xdb, 0xe3], 7, { CR0: 0x8001_003b }));
+
+  // 32-bit code without paging.
+  const PROTECTED = { EFER: 0x1000, CR0: 0x33, CR4: 0, CR3: 0, CS_ATTRIB: 0xc9b };
+  const inProtectedMode = (code: readonly number[], vector: number, patch: Patch, descriptor = 0n): SvmBench => {
+    const b = svmBench();
+    b.create(code, { ...PROTECTED, EXCEPTION_INTERCEPTS: (1 << vector) >>> 0, ...patch });
+    b.memory.write64(GUEST_GDT + 24, descriptor);
+    b.enter();
+    return b;
+  };
+  const NOT_PRESENT_DATA = 0x00cf_1300_0000_ffffn;
+  it.each<[string, number[], number, Patch, bigint, bigint]>([
+    ['#OF: INTO with OF = 1', [0xce], 4, { RFLAGS: 0x802 }, 0n, 0n],
+    ['#BR: BOUND EAX, [600000h], 0 to 0', [0x62, 0x05, 0, 0, 0x60, 0], 5, { RAX: 5 }, 0n, 0n],
+    ['#NP: MOV DS, a segment that is not present', [0x8e, 0xd8], 11, { RAX: 0x18, GDTR_LIMIT: 0xff }, NOT_PRESENT_DATA, 0x18n],
+    ['#SS: MOV SS, a segment that is not present', [0x8e, 0xd0], 12, { RAX: 0x18, GDTR_LIMIT: 0xff }, NOT_PRESENT_DATA, 0x18n],
+  ])('%s, with its error code', (_name, code, vector, patch, descriptor, errorCode) => {
+    const b = inProtectedMode(code, vector, patch, descriptor);
+    expect([b.exitCode, b.read('RIP'), b.read('EXITINFO1'), b.read('EXITINTINFO')]).toEqual([BigInt(0x40 + vector), BigInt(GUEST_CODE), errorCode, 0n]);
+  });
+  it('#MF: FWAIT behind 0 / 0 with the invalid-operation exception unmasked', () => {
+    // FNINIT; PUSH 37Eh; FLDCW [ESP]; FLDZ; FDIV ST0, ST0; FWAIT
+    const b = inProtectedMode([0xdb, 0xe3, 0x68, 0x7e, 3, 0, 0, 0xd9, 0x2c, 0x24, 0xd9, 0xee, 0xd8, 0xf0, 0x9b], 16, {});
+    expect([b.exitCode, b.read('RIP')]).toEqual([0x50n, BigInt(GUEST_CODE + 14)]);
+  });
+  it('#XF: DIVPS 0 / 0 with every exception of MXCSR unmasked', () => {
+    // MOV DWORD [600000h], 0; LDMXCSR [600000h]; XORPS XMM0, XMM0; DIVPS XMM0, XMM0
+    const code = [0xc7, 0x04, 0x25, 0, 0, 0x60, 0, 0, 0, 0, 0, 0x0f, 0xae, 0x14, 0x25, 0, 0, 0x60, 0, 0x0f, 0x57, 0xc0, 0x0f, 0x5e, 0xc0];
+    const b = svmBench();
+    b.run(code, { CR4: 0x6a0, EXCEPTION_INTERCEPTS: 1 << 19 });
+    expect([b.exitCode, b.at]).toEqual([0x53n, 22]);
+  });
   it.each([
     ['read', [0x8b, 0x04, 0x25, 0, 0, 0, 0x40], 0n],
     ['write', [0x89, 0x04, 0x25, 0, 0, 0, 0x40], 2n],
