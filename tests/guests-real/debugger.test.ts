@@ -6,7 +6,7 @@ import type { TimelineOptions } from '../../debugger/timeline';
 import { Guest } from '../../hypervisor/guest';
 import { guestDigest } from '../guest-digest';
 import { Outside } from '../debugger/debug-guests';
-import { debianFile, MEMORY, QUIET } from './debian';
+import { debianFile, everything, MEMORY, QUIET } from './debian';
 
 const PROMPT = 'guest# ';
 const config = (backend: 'bare' | 'vmx' | 'svm', commandLine = QUIET) => ({
@@ -24,6 +24,9 @@ function debian(commandLine = QUIET, options: TimelineOptions = {}): { session: 
   const session = new Session({ ...config('vmx', commandLine), serialOutput, observer }, options);
   return { session, outside, debug: new Interpreter(session) };
 }
+
+/** Seeks of the test that compares with a straight run. */
+const PLACES = everything ? 200 : 50;
 
 describe('the boot of Debian under the debugger', () => {
   it('stops at the 1,000th EPT violation, goes back to the previous WRMSR exit, and forward again to an equal machine', () => {
@@ -75,7 +78,7 @@ describe('the boot of Debian under the debugger', () => {
     expect(complete(session.reverseResume())).toMatchObject({ kind: 'watchpoint', newValue: now - 1n });
   });
 
-  it('finds 200 random places as a straight run comes to them, in the middle of string instructions and beside events too', () => {
+  it(`finds ${PLACES} random places as a straight run comes to them, in the middle of string instructions and beside events too`, () => {
     const [BEGIN, END] = [330_000_000, 390_000_000];
     const { session, outside } = debian(QUIET, { interval: 4 << 20 });
     complete(session.seek(END));
@@ -98,8 +101,8 @@ describe('the boot of Debian under the debugger', () => {
       straight.set(guest.instructions, quickDigest(guest));
       if (kind !== undefined) kinds[kind]++;
     };
-    const spread = Array.from({ length: 130 }, () => BEGIN + random(END - BEGIN - 10_000));
-    const places = [...spread, ...events.filter((place) => place < END - 10_000).slice(0, 40)].sort((a, b) => a - b);
+    const spread = Array.from({ length: everything ? 130 : 30 }, () => BEGIN + random(END - BEGIN - 10_000));
+    const places = [...spread, ...events.filter((place) => place < END - 10_000).slice(0, everything ? 40 : 12)].sort((a, b) => a - b);
     for (const place of places) {
       if (place <= guest.instructions) continue;
       while (guest.instructions < place) guest.run(guest.time + place - guest.instructions);
@@ -118,11 +121,11 @@ describe('the boot of Debian under the debugger', () => {
         if (straight.size > before) found++;
       }
     }
-    expect(straight.size).toBeGreaterThanOrEqual(200);
+    expect(straight.size).toBeGreaterThanOrEqual(PLACES);
     expect(Object.entries(kinds).filter(([, count]) => count < 3)).toEqual([]);
 
     const shuffled = [...straight.keys()].map((place) => [random(1 << 30), place] as const).sort((a, b) => a[0] - b[0]);
-    for (const [, place] of shuffled.slice(0, 200)) {
+    for (const [, place] of shuffled.slice(0, PLACES)) {
       complete(session.seek(place));
       expect(quickDigest(session.timeline.guest)).toBe(straight.get(place));
     }

@@ -55,8 +55,8 @@ function diskWork(kernel: typeof cloud, backend: GuestConfig['backend']) {
 
 describe.each(
   some(1, [
-    ['full kernel, drivers as modules', full],
     ['cloud kernel', cloud],
+    ['full kernel, drivers as modules', full],
   ] as const),
 )('%s', (_, kernel) => {
   it('does file-system work on an NVMe disk and a virtio disk, with MSI-X, and leaves clean file systems', () => {
