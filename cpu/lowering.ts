@@ -46,6 +46,8 @@ export class Lowering {
     if (handler === 0 || this.farOffset(insn) || this.missing(op)) return this.system(at, insn, offset, scratch);
 
     const definition = this.interpreter.definition(op)!;
+    // A single step may read a device, which must happen once: by the implementation that never gives up half-way.
+    if (definition.fallback === true && scratch >= 0) return this.system(at, insn, offset, scratch);
     this.endsBlock = definition.endsBlock === true;
     if (definition.flags !== undefined && LOG2_BYTES[insn.size] !== undefined) this.producer = FlagKind[definition.flags] * 4 + LOG2_BYTES[insn.size];
     else this.producer = definition.keepsFlags ? producer : 0;
@@ -80,7 +82,12 @@ export class Lowering {
     this.immediate(record, insn, op, form, next);
     if (form.includes('j')) u8[record + Rec.IP16] = legacy && insn.operandSize === 16 ? 1 : 0;
     i32[(record + Rec.LINK) >>> 2] = 0;
-    return (record - at) / RECORD_SIZE + 1;
+    const records = (record - at) / RECORD_SIZE + 1;
+    if (definition.fallback !== true) return records;
+    const known = this.producer;
+    this.system(record + RECORD_SIZE, insn, offset, scratch);
+    this.producer = known;
+    return records + 1;
   }
 
   private operation(insn: Insn): string {

@@ -56,8 +56,8 @@ export type ExitOf<K extends ExitKind> = Extract<Exit, { readonly kind: K }>;
 
 /** The closed set of things a handler may decide. */
 export type Outcome =
-  /** Emulated: step over the instruction that exited, then enter again. It retires once. */
-  | { readonly kind: 'next-instruction' }
+  /** Emulated: step over the instruction that exited, then enter again. It retires once. `length`: its bytes, where the exit does not say. */
+  | { readonly kind: 'next-instruction'; readonly length?: number }
   /** Fixed the cause, or moved RIP itself: enter again. */
   | { readonly kind: 'retry' }
   /** An exception. `address`: CR2 of a page fault; `debug`: DR6 bits of a debug exception. */

@@ -18,6 +18,18 @@ export interface Injection {
   readonly errorCode?: number;
 }
 
+/** Two halves of RIP, and the guest-physical address of the top paging structure. */
+export interface CodeAddress {
+  readonly low: number;
+  readonly high: number;
+  readonly cr3: number;
+}
+
+/** CR3 under four-level paging: bits 51:12, without PCID or cache control. */
+export function pageTableBase(cr3: number): number {
+  return cr3 - (cr3 % 4096);
+}
+
 export interface VirtualProcessor {
   /** Loads the state a boot protocol asks for. */
   load(state: EntryState): void;
@@ -40,8 +52,13 @@ export interface VirtualProcessor {
   setGpr32(register: number, value: number): void;
   rip(): bigint;
   cr4(): number;
-  /** Steps over the instruction that exited, with what that does to STI / MOV SS blocking and TF. */
-  skipInstruction(): void;
+  /** Where the next instruction is, in 64-bit mode under four-level paging; undefined in any other mode. */
+  longCode(): CodeAddress | undefined;
+  /**
+   * Steps over the instruction that exited, with what that does to STI / MOV SS blocking and TF.
+   * @param length its bytes; by default what the exit recorded.
+   */
+  skipInstruction(length?: number): void;
 
   /** The guest would take an external interrupt at once. */
   interruptible(): boolean;

@@ -4,8 +4,9 @@
 import type { Cpu } from '../cpu/cpu';
 import type { CpuEvent, InterruptController, PortSpace } from '../cpu/interfaces';
 import type { Scheduler } from '../devices/bus';
+import type { DeviceMoves } from './device-move';
 import type { EmulationResult, Emulator } from './emulator';
-import type { Exit, Outcome, RawExit, StopReason } from './exit';
+import type { Exit, ExitOf, Outcome, RawExit, StopReason } from './exit';
 import { retry, tripleFault } from './exit';
 import type { GuestMemory } from './guest-memory';
 import type { HostDevices } from './host-devices';
@@ -107,6 +108,7 @@ export class Vcpu implements Stateful<VcpuState> {
     private readonly timers: Scheduler,
     private readonly time: VirtualTime,
     private readonly emulator: Emulator,
+    private readonly moves: DeviceMoves,
     private readonly policy: ProcessorPolicy,
     public routes: Routes,
   ) {}
@@ -147,6 +149,10 @@ export class Vcpu implements Stateful<VcpuState> {
   emulate(): Outcome {
     this.processor.copyTo(this.emulator.model);
     return this.emulated(this.emulator.step());
+  }
+  /** The instruction met a device: done here and now if it is a plain MOV, and otherwise in software as any other. */
+  accessDevice(exit: ExitOf<'nested-page-fault'>): Outcome {
+    return this.moves.execute(this.processor, exit) ?? this.emulate();
   }
   /** Delivers an event in software: not even its stack or its tables are memory. */
   deliver(event: CpuEvent): Outcome {
@@ -258,7 +264,7 @@ export class Vcpu implements Stateful<VcpuState> {
   private apply(outcome: Outcome): void {
     switch (outcome.kind) {
       case 'next-instruction':
-        this.processor.skipInstruction();
+        this.processor.skipInstruction(outcome.length);
         this.time.retireOne();
         return;
       case 'retry':

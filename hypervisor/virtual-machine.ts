@@ -11,6 +11,7 @@ import { firmwareMsrs } from '../machine/firmware';
 import { busesOf, type PlatformFactory } from '../machine/machine';
 import { partState } from '../machine/part-state';
 import type { Stateful } from '../memory/stateful';
+import { DeviceMoves } from './device-move';
 import { Emulator } from './emulator';
 import type { HostFrames } from './frames';
 import { GuestMemory, type GuestMemoryState } from './guest-memory';
@@ -88,6 +89,7 @@ export class VirtualMachine implements Stateful<VirtualMachineState> {
       delivered: () => delivered(cpu),
       retired: () => cpu.retired(),
     };
+    const moves = new DeviceMoves(cpu.memory, this.memory);
     const own = new ModelPolicy(model, cpu, () => processor);
     const { kvmParavirt } = options;
     this.paravirt =
@@ -102,7 +104,7 @@ export class VirtualMachine implements Stateful<VirtualMachineState> {
           );
     const usual = this.paravirt ?? own;
     const policy = options.policy?.(usual) ?? usual;
-    this.vcpu = new Vcpu(processor, this.memory, this.ports, interrupts, this.scheduler, time, emulator, policy, options.routes ?? ROUTES);
+    this.vcpu = new Vcpu(processor, this.memory, this.ports, interrupts, this.scheduler, time, emulator, moves, policy, options.routes ?? ROUTES);
   }
 
   /** Puts an image into guest memory and the processor at its entry. */

@@ -22,6 +22,8 @@ export interface Definition {
   readonly endsBlock?: boolean;
   /** Operation and form say everything about the sizes (vector instructions): one handler whatever Insn.size is. */
   readonly anySize?: boolean;
+  /** The handler may leave the instruction to its TypeScript implementation, whose record stands behind. */
+  readonly fallback?: boolean;
   /** One handler for each of the sixteen conditions; with `specialised`, also for each known producer of the flags. */
   readonly conditional?: 'plain' | 'specialised';
 }

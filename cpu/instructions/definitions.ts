@@ -7,6 +7,7 @@ import { LOGIC } from './logic';
 import { MOVE } from './move';
 import { MULTIPLY } from './multiply';
 import { SHIFT } from './shift';
+import { SSE_FLOAT } from './sse-float';
 import { SSE_INTEGER } from './sse-integer';
 import { SSE_MOVE } from './sse-move';
 import { SSE_SHIFT } from './sse-shift';
@@ -25,6 +26,7 @@ export const DEFINITIONS: readonly Definition[] = [
   ...BRANCH,
   ...SSE_MOVE,
   ...SSE_INTEGER,
+  ...SSE_FLOAT,
   ...SSE_SHIFT,
   ...SSE_SHUFFLE,
   ...SSE4_MOVE,

@@ -2,7 +2,7 @@
  * Tier 1: every (operation, size, form) becomes one function (cpu, record) -> status that takes its operands from a decoded
  * record and calls the next record's handler as a tail call. Dispatch is decided in one place, next().
  */
-import { R, S, T, TLB, TLB_BITS, TLB_ENTRY, TLB_VICTIM } from '../layout';
+import { R, RECORD_SIZE, S, T, TLB, TLB_BITS, TLB_ENTRY, TLB_VICTIM } from '../layout';
 import { FlagKind } from '../flags';
 import { SlowFlag } from '../slow-path';
 import type { Definition } from '../instructions/definition';
@@ -108,7 +108,13 @@ class InterpreterStage extends Stage {
     this.f.tailCallIndirect(this.shared.handlerType, load32(r, Rec.HANDLER), this.cpu, r);
   }
   nextRecord(): void {
-    this.next(add(this.record, c32(32)));
+    this.next(add(this.record, c32(RECORD_SIZE)));
+  }
+  skipRecord(): void {
+    this.next(add(this.record, c32(2 * RECORD_SIZE)));
+  }
+  leaveUnless(condition: Value): void {
+    this.f.if(eqz(condition), () => this.nextRecord());
   }
 
   /** Leaves with R.RIP at a linear address. */
@@ -256,13 +262,15 @@ export class Interpreter {
         d.semantics(e);
         if (!d.endsBlock) {
           e.commit();
-          e.nextRecord();
+          if (d.fallback === true) e.skipRecord();
+          else e.nextRecord();
         }
         if (d.endsBlock) e.f.unreachable();
       });
     for (const size of d.sizes) {
       for (const sourceSize of d.sourceSizes ?? [size]) {
-        if (d.sourceSizes && sourceSize > size) continue;
+        // A narrower source: MOVZX and its kind. Conversions go both ways.
+        if (d.sourceSizes && sourceSize > size && d.fallback !== true) continue;
         for (const form of d.forms) {
           for (const legacy of d.usesStack ? [false, true] : [false]) {
             const spec = { op: d.op, size, sourceSize, form, cc: 0, legacy };

@@ -37,6 +37,8 @@ export abstract class RegisterStage {
   /** Leaves compiled code. */
   abstract leave(status: Status): void;
   /** Ends the block: charges it and goes to the direct target / where `condition` says / a linear address. */
+  /** Leaves the instruction to its TypeScript implementation: Definition.fallback. Nothing must have changed yet. */
+  abstract leaveUnless(condition: Value): void;
   abstract goDirect(): void;
   abstract goIf(condition: Value): void;
   abstract goTo(linear: Value): void;

@@ -1,5 +1,5 @@
 /** WebAssembly Core Specification, "Vector Instructions", by the names that the specification gives them. */
-import { I32, I64, V128, simd, type Value } from './wasm';
+import { F64, I32, I64, V128, simd, type Value } from './wasm';
 
 /** Opcodes behind the vector prefix, of instructions that deliver a v128 and have no immediate operand. */
 const OPCODES = {
@@ -95,6 +95,35 @@ const OPCODES = {
   'i64x2.sub': 209,
   'i64x2.extmul_low_i32x4_s': 220,
   'i64x2.extmul_low_i32x4_u': 222,
+
+  'f32x4.eq': 65,
+  'f32x4.lt': 67,
+  'f32x4.le': 69,
+  'f32x4.ge': 70,
+  'f64x2.eq': 71,
+  'f64x2.lt': 73,
+  'f64x2.le': 75,
+  'f64x2.ge': 76,
+  'f32x4.abs': 224,
+  'f32x4.sqrt': 227,
+  'f32x4.add': 228,
+  'f32x4.sub': 229,
+  'f32x4.mul': 230,
+  'f32x4.div': 231,
+  'f32x4.pmin': 234,
+  'f32x4.pmax': 235,
+  'f64x2.abs': 236,
+  'f64x2.sqrt': 239,
+  'f64x2.add': 240,
+  'f64x2.sub': 241,
+  'f64x2.mul': 242,
+  'f64x2.div': 243,
+  'f64x2.pmin': 246,
+  'f64x2.pmax': 247,
+  'f32x4.demote_f64x2_zero': 94,
+  'f64x2.promote_low_f32x4': 95,
+  'i32x4.trunc_sat_f64x2_s_zero': 252,
+  'f64x2.convert_low_i32x4_s': 254,
 } as const;
 export type VectorOp = keyof typeof OPCODES;
 
@@ -112,7 +141,15 @@ export const extract64 = (v: Value, lane: number): Value => simd(29, I64, [v], [
 export const replace64 = (v: Value, lane: number, element: Value): Value => simd(30, V128, [v, element], [lane]);
 export const replace32 = (v: Value, lane: number, element: Value): Value => simd(28, V128, [v, element], [lane]);
 
+/** A lane as an i32, as an f64. */
+export const extract32 = (v: Value, lane: number): Value => simd(27, I32, [v], [lane]);
+export const extractDouble = (v: Value): Value => simd(33, F64, [v], [0]);
+/** An f64 in both lanes. */
+export const splatDouble = (x: Value): Value => simd(20, V128, [x]);
+
 /** Top bits of the lanes as an i32. */
 export const bitmask = (lanes: 'i8x16' | 'i32x4' | 'i64x2', v: Value): Value => simd({ i8x16: 100, i32x4: 164, i64x2: 196 }[lanes], I32, [v]);
+/** 1 if no lane is zero, as an i32. */
+export const allTrue = (lanes: 'i32x4' | 'i64x2', v: Value): Value => simd({ i32x4: 163, i64x2: 195 }[lanes], I32, [v]);
 /** 1 if any bit is set, as an i32. */
 export const anyTrue = (v: Value): Value => simd(83, I32, [v]);

@@ -6,8 +6,9 @@ import { Bytes } from './wasm-bytes';
 
 export const I32 = 0x7f;
 export const I64 = 0x7e;
+export const F64 = 0x7c;
 export const V128 = 0x7b;
-export type ValueType = typeof I32 | typeof I64 | typeof V128;
+export type ValueType = typeof I32 | typeof I64 | typeof F64 | typeof V128;
 
 const Op = { LocalGet: 0x20, Call: 0x10, Select: 0x1b, I32Const: 0x41, I64Const: 0x42, SimdPrefix: 0xfd00 } as const;
 
@@ -81,6 +82,9 @@ export const wrap = (a: Value): Value =>
   a.op === 0xac || a.op === 0xad ? a.operands[0] : a.op === Op.I64Const ? c32(Number(BigInt.asIntN(32, a.immediate as bigint))) : node(0xa7, I32, a);
 export const zext = (a: Value): Value => (a.op === Op.I32Const ? c64((a.immediate as number) >>> 0) : node(0xad, I64, a));
 export const sext = (a: Value): Value => (a.op === Op.I32Const ? c64(a.immediate as number) : node(0xac, I64, a));
+/** i64, signed, to f64, rounded; and back, truncated: that traps when the result does not fit. */
+export const doubleOf = (a: Value): Value => node(0xb9, F64, a);
+export const integerOf = (a: Value): Value => node(0xb0, I64, a);
 export const sext8 = unary(0xc0, 0xc2);
 export const sext16 = unary(0xc1, 0xc3);
 /** `a` when condition, else `b`; both are evaluated. */

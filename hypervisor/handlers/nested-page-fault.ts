@@ -13,5 +13,6 @@ export const handleNestedPageFault: ExitHandler<'nested-page-fault'> = (vcpu, ex
   }
   const event = vcpu.processor.interrupted();
   // INT n and its kind happen again with their instruction.
-  return event === undefined || event.length !== 0 ? vcpu.emulate() : vcpu.deliver(event);
+  if (event === undefined) return vcpu.accessDevice(exit);
+  return event.length !== 0 ? vcpu.emulate() : vcpu.deliver(event);
 };

@@ -2,7 +2,7 @@
  * AMD-V behind the port: programs VMCB, permission maps and nested page tables in host memory as a kernel module would, and turns exit
  * codes into Exit.
  */
-import { Efer, type Cpu } from '../../cpu/cpu';
+import { Cr4, Efer, type Cpu } from '../../cpu/cpu';
 import type { Engine } from '../../cpu/engine';
 import { Dr6, Dr7, dr6After } from '../../cpu/debug';
 import { EventType as CpuEventType, REGISTERS_HOLD_IT, type CpuEvent } from '../../cpu/interfaces';
@@ -19,7 +19,7 @@ import type { Stateful } from '../../memory/stateful';
 import type { RawExit } from '../exit';
 import type { HostFrames } from '../frames';
 import { NestedTables, type NestedFormat } from '../nested-tables';
-import type { Injection, RunResult, VirtualProcessor } from '../port';
+import { pageTableBase, type CodeAddress, type Injection, type RunResult, type VirtualProcessor } from '../port';
 import { buildRootProgram, enterRootProgram, type RootProgram } from '../root-program';
 import { ControlBlock } from './control-block';
 import { setUpControls } from './control-setup';
@@ -179,10 +179,21 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
     return this.block.get32(VMCB.CR4);
   }
 
-  skipInstruction(): void {
+  private in64BitMode(): boolean {
+    return (this.block.get16(VMCB.CS_ATTRIB) & CS_LONG) !== 0 && (this.block.get32(VMCB.EFER) & Efer.LMA) !== 0;
+  }
+
+  longCode(): CodeAddress | undefined {
     const { block } = this;
-    const long = (block.get16(VMCB.CS_ATTRIB) & CS_LONG) !== 0 && (block.get32(VMCB.EFER) & Efer.LMA) !== 0;
-    block.setWords(VMCB.RIP, block.get32(VMCB.NRIP), long ? block.high32(VMCB.NRIP) : 0);
+    if (!this.in64BitMode() || (block.get32(VMCB.CR4) & Cr4.LA57) !== 0) return undefined;
+    return { low: block.get32(VMCB.RIP), high: block.high32(VMCB.RIP), cr3: pageTableBase(block.number(VMCB.CR3)) };
+  }
+
+  skipInstruction(length?: number): void {
+    const { block } = this;
+    const low = length === undefined ? block.get32(VMCB.NRIP) : block.get32(VMCB.RIP) + length;
+    const high = length === undefined ? block.high32(VMCB.NRIP) : block.high32(VMCB.RIP) + (low > 0xffff_ffff ? 1 : 0);
+    block.setWords(VMCB.RIP, low >>> 0, this.in64BitMode() ? high >>> 0 : 0);
     const shadow = block.get32(VMCB.INTERRUPT_SHADOW);
     if ((shadow & InterruptShadow.INTERRUPT_SHADOW) !== 0) block.set32(VMCB.INTERRUPT_SHADOW, shadow & ~InterruptShadow.INTERRUPT_SHADOW);
     const rflags = block.get32(VMCB.RFLAGS);

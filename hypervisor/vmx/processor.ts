@@ -1,7 +1,7 @@
 /**
  * VT-x behind the port: programs VMCS, bitmaps and EPT in host memory as a kernel module would, and turns exit reasons into Exit.
  */
-import { Cr4, type Cpu } from '../../cpu/cpu';
+import { Cr4, Efer, type Cpu } from '../../cpu/cpu';
 import type { Engine } from '../../cpu/engine';
 import { Dr7, dr6After } from '../../cpu/debug';
 import { EventType, REGISTERS_HOLD_IT, type CpuEvent } from '../../cpu/interfaces';
@@ -18,7 +18,7 @@ import type { Stateful } from '../../memory/stateful';
 import type { RawExit } from '../exit';
 import type { HostFrames } from '../frames';
 import { NestedTables, type NestedFormat } from '../nested-tables';
-import type { Injection, RunResult, VirtualProcessor } from '../port';
+import { pageTableBase, type CodeAddress, type Injection, type RunResult, type VirtualProcessor } from '../port';
 import { buildRootProgram, enterRootProgram, type RootProgram } from '../root-program';
 import { Components } from './components';
 import { Doorbell } from './doorbell';
@@ -162,9 +162,16 @@ export class VmxProcessor implements VirtualProcessor, Stateful<VmxProcessorStat
     return ((this.c.get32('GUEST_CR4') & ~Cr4.VMXE) | (this.c.get32('CR4_READ_SHADOW') & Cr4.VMXE)) >>> 0;
   }
 
-  skipInstruction(): void {
+  longCode(): CodeAddress | undefined {
     const { vmx } = this;
-    const low = vmx.vmread32(VMCS.GUEST_RIP) + vmx.vmread32(VMCS.EXIT_INSTRUCTION_LENGTH);
+    if ((vmx.vmread32(VMCS.GUEST_CS_ACCESS_RIGHTS) & CS_LONG) === 0 || (vmx.vmread32(VMCS.GUEST_IA32_EFER) & Efer.LMA) === 0) return undefined;
+    if ((vmx.vmread32(VMCS.GUEST_CR4) & Cr4.LA57) !== 0) return undefined;
+    return { low: vmx.vmread32(VMCS.GUEST_RIP), high: vmx.vmreadHigh32(VMCS.GUEST_RIP), cr3: pageTableBase(vmx.vmreadNumber(VMCS.GUEST_CR3)) };
+  }
+
+  skipInstruction(length = this.vmx.vmread32(VMCS.EXIT_INSTRUCTION_LENGTH)): void {
+    const { vmx } = this;
+    const low = vmx.vmread32(VMCS.GUEST_RIP) + length;
     const long = (vmx.vmread32(VMCS.GUEST_CS_ACCESS_RIGHTS) & CS_LONG) !== 0;
     const carry = low > 0xffff_ffff ? 1 : 0;
     vmx.vmwriteWords(VMCS.GUEST_RIP, low >>> 0, long ? (vmx.vmreadHigh32(VMCS.GUEST_RIP) + carry) >>> 0 : 0);

@@ -25,6 +25,7 @@ function vcpuWith(
     breakpoints: false,
     detail: undefined,
     emulate: () => EMULATED,
+    accessDevice: () => EMULATED,
     deliver: (event: CpuEvent) => ({ ...EMULATED, explanation: `delivered ${event.vector}` }),
     cpuid: (leaf: number, subleaf: number) => [leaf + 1, subleaf + 2, 3, 4] as const,
     readMsr: (index: number) => (index === 0x1b ? 0x1234_5679_9abc_def1n : undefined),

@@ -6,6 +6,7 @@ struct row {
   const char *name;
   u64 (*run)(u64 count);
   u64 count;
+  u64 quick;
   /* First byte of RAM beyond what the row uses. */
   u64 memory_end;
 };
