@@ -42,8 +42,12 @@ export {
   type StopKind,
   type WatchAccess,
 } from './debugger/target';
-export { readSnapshot, writeSnapshot, SnapshotFileError } from './debugger/snapshot/file';
+export { readSnapshot, writeSnapshot, SnapshotFileError, type SnapshotFileProblem } from './debugger/snapshot/file';
+export { parseHitCondition, type HitCondition } from './debugger/hit-counts';
+export type { TimelineOptions } from './debugger/timeline';
 export { Guest, seededEntropy, type GuestConfig, type GuestStop } from './hypervisor/guest';
+export type { DriveConfig } from './hypervisor/pci-functions';
+export type { BlockBackend } from './devices/block-backend';
 export { halt, invalidOpcode, generalProtection, nextInstruction, retry, tripleFault } from './hypervisor/exit';
 export type { Exit, ExitKind, ExitOf, Outcome, RawExit, StopReason } from './hypervisor/exit';
 export { ROUTES, withRoutes, type ExitHandler, type Routes } from './hypervisor/routes';
@@ -53,6 +57,9 @@ export type { GuestState, GuestSurroundings } from './hypervisor/guest-state';
 export { Machine, type MachineOptions } from './machine/machine';
 export { BootError } from './guests/boot/boot-error';
 export { planBoot } from './guests/boot/plan';
-export { CPU_PRESETS, parseProfile, createProfile } from './cpu/profiles/profile';
+export type { BootFormat, BootModule, BootOptions, BootPlan } from './guests/boot/boot-request';
+export { CPU_PRESETS, parseProfile, createProfile, type ProfileOptions } from './cpu/profiles/profile';
+export type { CpuProfile, EntropySource } from './cpu/interfaces';
+export type { ExitInformation } from './trace/exit-row';
 export { Vmx } from './vmx/vmx';
 export { explain, violations } from './vmx/entry/explain';

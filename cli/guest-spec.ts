@@ -37,6 +37,11 @@ export function machineSpec(options: MachineOptions): MachineSpec {
   const exits = options.device.filter((device) => device.kind === 'isa-debug-exit');
   if (exits.length > 1) throw new UserError(`--device: ${exits.length} isa-debug-exit devices were given; give one`);
   const devices = options.device.flatMap(({ kind }) => (kind === 'isa-debug-exit' || kind === 'virtio-console' ? [] : [kind]));
+  if (options.backend !== undefined && options.bare)
+    throw new UserError(
+      `--backend ${options.backend} with --bare: a bare machine runs without our hypervisor; leave one of them out (--cpu decides the vendor)`,
+    );
+  const backend = options.backend ?? 'vmx';
   if (options.kvm && options.bare) throw new UserError('--kvm with --bare: a bare machine has no hypervisor to show; leave one of them out');
   return {
     image,
@@ -47,8 +52,8 @@ export function machineSpec(options: MachineOptions): MachineSpec {
     format: options.format,
     memoryBytes: options.memory,
     bare: options.bare,
-    backend: options.backend,
-    cpu: options.cpu ?? DEFAULT_CPU[options.bare ? 'vmx' : options.backend],
+    backend,
+    cpu: options.cpu ?? DEFAULT_CPU[options.bare ? 'vmx' : backend],
     kvmParavirt: options.kvm,
     iommu: options.iommu,
     debugExit: exits[0]?.iobase,

@@ -2,7 +2,8 @@
 import type { Logger } from 'pino';
 import { exitCode, type RunOutcome } from './exit-codes';
 import { createGdbRunner } from './gdb-runner';
-import { openDrives, type OpenDrives } from './disk-image';
+import type { OpenDisks } from '../library/disk-image';
+import { openDrives } from './disk-image';
 import { createRecording } from './recording-file';
 import { machineSpec, readFile } from './guest-spec';
 import { RunLoop } from './run-loop';
@@ -152,7 +153,7 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
   let takeBack: () => void = () => {};
   let closeRunner: () => void = () => {};
   let wake: () => void = () => {};
-  let disks: OpenDrives | undefined;
+  let disks: OpenDisks | undefined;
   let virtioConsole: SerialPort | undefined;
   try {
     disks = openDrives(options.drive, options.snapshotDisk, log.isLevelEnabled('trace') ? (event, disk) => log.trace({ disk, ...event }) : undefined);

@@ -38,7 +38,7 @@ export const RunOptionsSchema = z.strictObject({
   module: z.array(z.string()).default([]),
   append: z.string().default(''),
   memory: parsed(parseMemorySize).prefault('256M'),
-  backend: choice('--backend', ['vmx', 'svm']).default('vmx'),
+  backend: choice('--backend', ['vmx', 'svm']).optional(),
   bare: z.boolean().default(false),
   cpu: z.string().min(1, { error: '--cpu: give a CPU such as intel' }).optional(),
   kvm: z.boolean().default(false),

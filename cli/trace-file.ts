@@ -26,7 +26,7 @@ export function openTraceFile(path: string, formatName?: string): TraceFile {
   const sink = format.open(output);
   return {
     observer: {
-      exit: (record) => sink.write(rowOf(record)),
+      exit: (record, information) => sink.write(rowOf(record), information),
       entering: sink.enter && ((rip, ticks) => sink.enter!({ vcpu: 0, ticks, rip })),
     },
     close: async () => {

@@ -51,10 +51,10 @@ export class CodeBreakpoints {
   }
 }
 
-/** 36 bits of page number: the rest of a canonical address follows from them. */
-const pageNumber = (low: number, high: number): number => (high & 0xffff) * 0x10_0000 + (low >>> 12);
+/** 45 bits of page number: the rest of a canonical address follows from them. */
+const pageNumber = (low: number, high: number): number => (high & 0x1ff_ffff) * 0x10_0000 + (low >>> 12);
 
 function split(address: bigint): { page: number; offset: number } {
   const low = Number(address & 0xffff_ffffn);
-  return { page: pageNumber(low, Number((address >> 32n) & 0xffffn)), offset: low & 0xfff };
+  return { page: pageNumber(low, Number(address >> 32n)), offset: low & 0xfff };
 }

@@ -5,6 +5,7 @@
 import type { CodeCache } from './code-cache';
 import type { Cpu } from './cpu';
 import type { CodeSize } from './decoder/insn';
+import { linearHighOfJump, linearLowOfJump, modeOfJump } from './jump-key';
 import { JUMP_CACHE, JUMP_CACHE_BITS } from './layout';
 
 export interface CodeFinderState {
@@ -63,12 +64,9 @@ export function restoreJumps(cpu: Cpu, code: CodeCache, saved: Uint32Array): voi
     if (record === 0) continue;
     u32.set([low, high, record, host], first + n * JUMP_WORDS);
     // Decoding may have dropped all code, and with it what the MMU knew of this page.
-    cpu.mmu.noteCodePage(low, high);
+    const linear = linearLowOfJump(n, low);
+    cpu.mmu.noteCodePage(linear, linearHighOfJump(linear, low, high));
   }
 }
 
-/** Bits 63:48 of a tag are those of a canonical address XOR (context | mode << 12): see R.JUMP_KEY. */
-function codeSizeOf(high: number): CodeSize {
-  const sign = (high & 0x8000) !== 0 ? 0xffff : 0;
-  return CODE_SIZES[(((high >>> 16) ^ sign) >>> 12) & 3];
-}
+const codeSizeOf = (high: number): CodeSize => CODE_SIZES[modeOfJump(high)];

@@ -7,6 +7,7 @@ import { UNWIND, Vector, type Cpu } from './cpu';
 import { decode } from './decoder/decode';
 import { Segment, type Insn } from './decoder/insn';
 import { EventType } from './interfaces';
+import { linearHighOfJump, linearLowOfJump } from './jump-key';
 import { JUMP_CACHE, JUMP_CACHE_BITS, R } from './layout';
 import { Access } from './mmu';
 import { jumpIndex } from './stage/jump-hash';
@@ -80,15 +81,16 @@ export class CodeFinder implements Stateful<CodeFinderState> {
     if (cpu.codeSize !== 64) {
       high = 0;
       if (u32[s + R.RIP / 4] > cpu.segmentLimit(Segment.CS)) return this.fetchFault();
-    } else if ((high << 16) >> 16 !== (high | 0)) return this.fetchFault();
+    } else if (!cpu.mmu.canonicalHigh(high)) return this.fetchFault();
     else low = u32[s + R.RIP / 4] | 0;
     let host: number;
     try {
-      host = this.fetchHost(low, high);
+      host = this.codeHost(low, high);
     } catch (e) {
       if (e !== UNWIND) throw e;
       return 0;
     }
+    if (host < 0) return 0;
     const previousPage = u32[s + R.PAGE_BASE / 4];
     this.samePage = previousPage === (low & ~0xfff) >>> 0 && u32[s + R.PAGE_BASE / 4 + 1] === high >>> 0;
     u32[s + R.PAGE_BASE / 4] = low & ~0xfff;
@@ -123,8 +125,9 @@ export class CodeFinder implements Stateful<CodeFinderState> {
     if (breakpoints === undefined || breakpoints.empty) return;
     const first = (cpu.base + JUMP_CACHE) >>> 2;
     for (let e = first; e < first + (4 << JUMP_CACHE_BITS); e += 4) {
-      // Bits 63:48 of a tag hold context and mode: inPage() does not look at them.
-      const offsets = cpu.u32[e + 2] === 0 ? undefined : breakpoints.inPage(cpu.u32[e], cpu.u32[e + 1]);
+      if (cpu.u32[e + 2] === 0) continue;
+      const low = linearLowOfJump((e - first) / 4, cpu.u32[e]);
+      const offsets = breakpoints.inPage(low, linearHighOfJump(low, cpu.u32[e], cpu.u32[e + 1]));
       if (offsets !== undefined) this.breakBlocks(offsets, cpu.u32[e + 3], true);
     }
   }
@@ -137,13 +140,21 @@ export class CodeFinder implements Stateful<CodeFinderState> {
 
   /** Host address of code, 0 outside RAM. Raises page faults. */
   fetchHost(low: number, high: number): number {
+    return this.cpu.mmu.orUnwind(this.codeHost(low, high));
+  }
+
+  /** The same, but negative as addressOf() where the fetch is refused. */
+  private codeHost(low: number, high: number): number {
     const cpu = this.cpu;
     const context = cpu.get32(R.CONTEXT);
-    // 36 bits of page number and 12 of context are exact in a double.
-    const tag = ((high & 0xffff) * 0x10_0000 + (low >>> 12)) * 4096 + context;
-    const slot = (low >>> 12) & 1023;
+    const slot = (low >>> 12) & (FETCH_ENTRIES - 1);
+    // A double holds 36 bits of page number and 12 of context; of the 45 that 57-bit addresses have, the slot is 10. No context is of both widths.
+    const page = cpu.get32(R.LA57) === 0 ? (high & 0xffff) * 0x10_0000 + (low >>> 12) : (high & 0x1ff_ffff) * 0x400 + (low >>> 22);
+    const tag = page * 4096 + context;
     if (this.fetchTags[slot] === tag) return this.fetchHosts[slot] + (low & 0xfff);
-    const host = cpu.memory.host(cpu.mmu.translate(low, high, Access.Fetch));
+    const physical = cpu.mmu.addressOf(low, high, Access.Fetch);
+    if (physical < 0) return physical;
+    const host = cpu.memory.host(physical);
     if (host !== 0) {
       this.fetchTags[slot] = tag;
       this.fetchHosts[slot] = (host & ~0xfff) >>> 0;

@@ -4,7 +4,7 @@ import { CodeCache } from './code-cache';
 import type { Cpu } from './cpu';
 import type { CpuProfile } from './interfaces';
 import { CPU_BLOCKS, CPU_BLOCK_SIZE } from './layout';
-import { Interpreter } from './stage/interpreter';
+import { interpreter, type RunRecords } from './stage/interpreter';
 import { SYSTEM_INSTRUCTIONS } from './system/instructions';
 import { divideWide } from './wide-division';
 
@@ -21,20 +21,21 @@ export interface CompiledCodeHost {
 /** The compiled interpreter and the decoded code. */
 export class CodeSharing {
   readonly engines: CompiledCodeHost[] = [];
-  readonly interpreter: Interpreter;
+  readonly run: RunRecords;
   readonly code: CodeCache;
 
   /** @param cpus how many processors (CPU_BLOCKs) will ever use it. */
   constructor(memory: PhysicalMemory, profile: CpuProfile, cpus = MAX_CPUS) {
     const of = (cpu: number): CompiledCodeHost => this.engines[(cpu - CPU_BLOCKS) / CPU_BLOCK_SIZE];
-    this.interpreter = new Interpreter(memory.memory, {
+    const handlers = interpreter();
+    this.run = handlers.instantiate(memory.memory, {
       translate: (cpu, record, low, high, flags) => of(cpu).slowAccess(record, low, high, flags),
       system: (cpu, record) => of(cpu).system(record),
       divide: (cpu, divisor, signed) => divideWide(of(cpu).cpu, divisor, signed !== 0),
     });
     this.code = new CodeCache(
       memory,
-      this.interpreter,
+      handlers,
       (op) => SYSTEM_INSTRUCTIONS[op]?.endsBlock,
       (name) => profile.has(name),
       cpus,

@@ -4,6 +4,7 @@
  */
 import type { PhysicalMemory } from '../memory/physical-memory';
 import type { Stateful } from '../memory/stateful';
+import { linearAddressWidth, type LinearAddressWidth } from './canonical';
 import { restoreCpu, saveCpu, type CpuState } from './cpu-state';
 import { R, S, seg } from './layout';
 import { NO_REGISTER, RIP_BASE, Segment, type CodeSize, type Insn } from './decoder/insn';
@@ -76,6 +77,8 @@ export class Cpu extends RegisterBlock implements Stateful<CpuState> {
   codeSize: CodeSize = 16;
   /** EFER.LMA. */
   longMode = false;
+  /** Bits of linear addresses that the processor supports; how many count now is the MMU's to say. */
+  readonly linearAddressWidth: LinearAddressWidth;
   /** Set by anything that may have made an interrupt deliverable or moved a deadline: the step loop re-evaluates before the next instruction. */
   attention = false;
 
@@ -85,6 +88,7 @@ export class Cpu extends RegisterBlock implements Stateful<CpuState> {
     index = 0,
   ) {
     super(memory, index);
+    this.linearAddressWidth = linearAddressWidth(profile);
     this.set64(R.MASK16, 0xffffn);
     this.set64(R.MASK32, 0xffff_ffffn);
     this.set64(R.MASK64, MASK64);

@@ -1,7 +1,8 @@
 /** Debug registers: SDM volume 3, "Debug Registers" and "Debug Exceptions". Which breakpoints an access hits, as DR6 bits. */
+import { DebugCtl, stopAtDebugException } from './branch-records';
 import type { Cpu } from './cpu';
 import { R } from './layout';
-import { Cr4 } from './registers';
+import { Cr4, Flag } from './registers';
 
 /** DR6 bits. */
 export const Dr6 = { B0: 1, B1: 2, B2: 4, B3: 8, BD: 0x2000, BS: 0x4000, BT: 0x8000 } as const;
@@ -129,8 +130,21 @@ export const dr6Of = (value: number): number => ((value & DR6_WRITABLE) | DR6_FI
 /** DR6 after a #DB with conditions `bits`: B0-B3 are replaced, the others accumulate. */
 export const dr6After = (old: number, bits: number): number => dr6Of((old & ~(Dr6.B0 | Dr6.B1 | Dr6.B2 | Dr6.B3)) | bits);
 
-/** At delivery of a #DB with conditions `bits`: DR6 tells them, and general detection is switched off. */
+/** Instructions after which no single-step trap is taken at once: they block it, or were the event themselves. */
+const BLOCKS_TRAP = new Set(['INT', 'INT3', 'INTO', 'INT1']);
+
+/**
+ * DR6 bits of the single-step trap behind the instruction `op`, which began with these flags and this DebugCtl. With DebugCtl.BTF only
+ * control transfers trap.
+ */
+export function singleStepTrap(op: string, flags: number, debugControl: number, branched: boolean): number {
+  if ((flags & Flag.TF) === 0 || BLOCKS_TRAP.has(op) || ((debugControl & DebugCtl.BTF) !== 0 && !branched)) return 0;
+  return Dr6.BS;
+}
+
+/** At delivery of a #DB with conditions `bits`: DR6 tells them, general detection is switched off, and so is all of DebugCtl. */
 export function recordDebugException(cpu: Cpu, bits: number): void {
   cpu.set64(R.DR6, BigInt(dr6After(cpu.get32(R.DR6), bits)));
   cpu.set32(R.DR7, cpu.get32(R.DR7) & ~Dr7.GD);
+  stopAtDebugException(cpu);
 }

@@ -6,7 +6,8 @@
  * So every event lands at the same instruction count whatever the block shapes, cache contents or tier.
  */
 import { boundary } from './boundary';
-import { Dr6, codeBreakpoint, codeBreakpointsArmed } from './debug';
+import { branchCompleted, recordsBranches } from './branch-records';
+import { codeBreakpoint, codeBreakpointsArmed, singleStepTrap } from './debug';
 import { PAGE_SIZE } from '../memory/physical-memory';
 import type { Stateful } from '../memory/stateful';
 import type { CodeBreakpoints } from './code-breakpoints';
@@ -24,7 +25,7 @@ import { deliverEvent } from './exceptions';
 import { EventType, type CpuEvent, type TimerQueue } from './interfaces';
 import { R, RECORDS } from './layout';
 import type { MmuState } from './mmu';
-import type { Interpreter } from './stage/interpreter';
+import type { RunRecords } from './stage/interpreter';
 import { MAX_BLOCK, Status } from './stage/record';
 import { SYSTEM_INSTRUCTIONS } from './system/instructions';
 
@@ -53,7 +54,7 @@ export interface EngineState {
 }
 
 export class Engine implements Stateful<EngineState> {
-  readonly interpreter: Interpreter;
+  private readonly runRecords: RunRecords;
   readonly code: CodeCache;
   /** Host-physical addresses at which root-mode execution stops (see the hypervisor's root program). */
   private readonly gates: Set<number>;
@@ -76,7 +77,7 @@ export class Engine implements Stateful<EngineState> {
   ) {
     this.state = cpu.base >>> 2;
     sharing.engines[cpu.index] = this;
-    this.interpreter = sharing.interpreter;
+    this.runRecords = sharing.run;
     this.code = sharing.code;
     this.gates = sharing.code.gates;
     this.finder = new CodeFinder(cpu, this.code, this.gates);
@@ -165,7 +166,7 @@ export class Engine implements Stateful<EngineState> {
   /** Traps or blocked events make every instruction boundary interesting. */
   private mustStep(): boolean {
     const cpu = this.cpu;
-    if ((cpu.get32(R.RFLAGS_SYSTEM) & (Flag.TF | Flag.RF)) !== 0) return true;
+    if ((cpu.get32(R.RFLAGS_SYSTEM) & (Flag.TF | Flag.RF)) !== 0 || recordsBranches(cpu)) return true;
     if (codeBreakpointsArmed(cpu)) return true;
     if (cpu.inShadow() && (cpu.nmiPending || (cpu.interrupts !== undefined && cpu.interrupts.pending()) || cpu.pendingDebug !== 0)) return true;
     const x = cpu.interception;
@@ -182,7 +183,7 @@ export class Engine implements Stateful<EngineState> {
     cpu.budgetGiven = budget;
     i32[budgetWord] = budget;
     for (;;) {
-      const status = this.interpreter.run(cpu.base, record);
+      const status = this.runRecords(cpu.base, record);
       if (status === Status.Link || status === Status.Lookup) {
         const from = status === Status.Link ? cpu.u32[this.state + R.EXIT_RECORD / 4] : 0;
         record = this.finder.lookup();
@@ -254,11 +255,11 @@ export class Engine implements Stateful<EngineState> {
     return code === GATE ? 'gate' : code === BREAK ? this.breakpoint() : this.step();
   }
 
-  /** Like an instruction breakpoint of the debug registers, a debugger's is passed over once while RFLAGS.RF is 1. */
+  /** Like an instruction breakpoint of the debug registers, a debugger's is passed over while RFLAGS.RF is 1 and between the iterations of REP. */
   private breakpoint(): RunStop | undefined {
     const { cpu, finder } = this;
     const breakpoints = finder.breakpoints!;
-    if ((cpu.get32(R.RFLAGS_SYSTEM) & Flag.RF) === 0 && !breakpoints.passes(cpu.retired(), cpu.rip)) {
+    if ((cpu.get32(R.RFLAGS_SYSTEM) & Flag.RF) === 0 && !cpu.isRepeating() && !breakpoints.passes(cpu.retired(), cpu.rip)) {
       breakpoints.hit = BigInt.asUintN(64, cpu.rip + cpu.get64(R.CODE_BASE));
       return 'stopped';
     }
@@ -276,6 +277,8 @@ export class Engine implements Stateful<EngineState> {
     this.slowSteps++;
     const armed = codeBreakpointsArmed(cpu);
     const flagsBefore = cpu.get32(R.RFLAGS_SYSTEM);
+    const debugControl = cpu.get32(R.DEBUGCTL);
+    const start = debugControl === 0 ? 0n : cpu.rip;
     // In the shadow of MOV SS no debug exception is delivered, and a breakpoint is not remembered.
     if (armed && (flagsBefore & Flag.RF) === 0 && !cpu.isRepeating() && !(cpu.inShadow() && cpu.shadowByMovSs)) {
       const hit = codeBreakpoint(cpu, BigInt.asUintN(cpu.codeSize === 64 ? 64 : 32, cpu.rip + cpu.get64(R.CODE_BASE)));
@@ -300,12 +303,13 @@ export class Engine implements Stateful<EngineState> {
       }
     }
     const offset = (cpu.u32[this.state + R.RIP / 4] + cpu.u32[this.state + R.CODE_BASE / 4]) & 0xfff;
+    cpu.insn = insn;
     const record = this.code.single(insn, offset, cpu.index);
     const wasGuest = cpu.guestMode;
     cpu.budgetGiven = 1;
     cpu.i32[this.state + R.BUDGET / 4] = 1;
     cpu.mmu.slowStep = true;
-    const status = this.interpreter.run(cpu.base, record);
+    const status = this.runRecords(cpu.base, record);
     cpu.mmu.slowStep = false;
     const done = status === Status.Budget || status === Status.Attention;
     if (!done) this.unwound(status);
@@ -319,7 +323,7 @@ export class Engine implements Stateful<EngineState> {
     if (!done) return this.afterUnwind();
     // RF lasts for one instruction (of a repeated one the first iteration, then isRepeating() says the same), unless that instruction loaded it (IRET).
     if ((flagsBefore & Flag.RF) !== 0 && insn.op !== 'IRET' && cpu.guestMode === wasGuest) cpu.set32(R.RFLAGS_SYSTEM, cpu.get32(R.RFLAGS_SYSTEM) & ~Flag.RF);
-    this.collectTraps(wasGuest, (flagsBefore & Flag.TF) !== 0 && !BLOCKS_TRAP.has(insn.op) ? Dr6.BS : 0);
+    this.collectTraps(wasGuest, singleStepTrap(insn.op, flagsBefore, debugControl, debugControl !== 0 && branchCompleted(cpu, insn, start)));
     return undefined;
   }
 
@@ -394,6 +398,3 @@ export class Engine implements Stateful<EngineState> {
     return Status.Continue;
   }
 }
-
-/** Instructions after which no single-step trap is taken at once: they block it, or were the event themselves. */
-const BLOCKS_TRAP = new Set(['INT', 'INT3', 'INTO', 'INT1']);

@@ -1,4 +1,5 @@
 /** Delivery of interrupts and exceptions through the IDT. SDM volume 3A, "Interrupt and Exception Handling". */
+import { eventDelivered } from './branch-records';
 import { Activity, Flag, UNWIND, Vector, type Cpu } from './cpu';
 import { recordDebugException } from './debug';
 import { Segment } from './decoder/insn';
@@ -104,10 +105,12 @@ function deliver(cpu: Cpu, event: CpuEvent): void {
     if (event.vector === Vector.PF) cpu.set64(R.CR2, event.payload);
     if (event.vector === Vector.DB) recordDebugException(cpu, Number(event.payload));
   }
-  const returnRip = isSoftware(event) ? BigInt.asUintN(cpu.codeSize === 64 ? 64 : 32, cpu.rip + BigInt(event.length)) : cpu.rip;
+  const from = cpu.rip;
+  const returnRip = isSoftware(event) ? BigInt.asUintN(cpu.codeSize === 64 ? 64 : 32, from + BigInt(event.length)) : from;
   if (!cpu.protectedMode) deliverReal(cpu, event, returnRip);
   else deliverProtected(cpu, event, returnRip);
   if (event.type === EventType.Nmi) cpu.nmiBlocked = true;
+  if (cpu.get32(R.DEBUGCTL) !== 0) eventDelivered(cpu, event, from);
 }
 
 /** Real-address mode: IP, CS and FLAGS on the stack, CS:IP from the table of four-byte vectors. */

@@ -201,12 +201,28 @@ export interface NestedTranslation {
   readonly walksPdptes?: boolean;
 }
 
+/**
+ * Who answers accesses to the one physical page that is not memory's to answer (VT-x: the APIC-access page). Asked after translation in
+ * both dimensions; the page is in no TLB. Offsets are relative to the page.
+ */
+export interface InterceptedPage {
+  /** May the access be made? False: it has performed a VM exit. `access` as of a page walk; a read-modify-write is Read and Write. */
+  permits(offset: number, bytes: number, access: number): boolean;
+  /** An access to a paging-structure entry in the page has been tried: performs the VM exit. */
+  refuseTable(): void;
+  /** Only what was permitted. */
+  read(offset: number, bytes: number): number;
+  write(offset: number, bytes: number, value: number): void;
+}
+
 /** Where maskable interrupts come from: the local APIC with the 8259s behind it. */
 export interface InterruptController {
   /** INTR is asserted: some interrupt has enough priority. */
   pending(): boolean;
   /** INTA: takes the vector of highest priority into service. */
   acknowledge(): number;
+  /** What a write of the EOI register does. Absent: nothing is ever in service. */
+  endOfInterrupt?(): void;
   /** TPR class as CR8 (bits 3:0). */
   readCr8(): number;
   writeCr8(value: number): void;

@@ -26,7 +26,7 @@ export const R = {
   EXIT_RECORD: 0x0b0,
   /** TLB context of data accesses and of the current address space: bits 11:0. */
   CONTEXT: 0x0b8,
-  /** XORed into jump-cache tags: context and mode in bits 63:48. */
+  /** XORed into jump-cache tags: context and mode (jump-key.ts). */
   JUMP_KEY: 0x0c0,
   /** Results of segment address calculations of the current instruction. */
   TEMP0: 0x0c8,
@@ -44,6 +44,8 @@ export const R = {
   SSE_STATE: 0x1240,
   /** All ones in 64-bit mode, otherwise 32 of them: what the instruction pointer is cut to. Derived: modeChanged(). */
   IP_MASK: 0x1248,
+  /** 1 if linear addresses have 57 bits (CR4.LA57), 0 if 48. 32 bits. Derived: contextChanged(). */
+  LA57: 0x1250,
 
   // control registers
   CR0: 0x100,
@@ -140,6 +142,11 @@ export const R = {
   CPUID_OVERRIDE_7: 0x12c0,
   CPUID_OVERRIDE_1: 0x12c8,
   CPUID_OVERRIDE_EXTENDED: 0x12d0,
+  /** AMD: LastBranchFromIP, LastBranchToIP, LastIntFromIP, LastIntToIP. */
+  LAST_BRANCH_FROM: 0x12d8,
+  LAST_BRANCH_TO: 0x12e0,
+  LAST_INT_FROM: 0x12e8,
+  LAST_INT_TO: 0x12f0,
 } as const;
 
 /** Registers end before this; nothing between here and the TLB is in use. */

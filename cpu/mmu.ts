@@ -7,6 +7,7 @@
 import { PAGE_SIZE } from '../memory/physical-memory';
 import type { Stateful } from '../memory/stateful';
 import { dataBreakpointPages } from './debug';
+import type { InterceptedPage } from './interfaces';
 import { R, T, TLB, TLB_ENTRY } from './layout';
 import { Access } from './page-walker';
 import { SlowPath } from './slow-path';
@@ -42,8 +43,8 @@ export class Mmu extends SlowPath implements Stateful<MmuState> {
       if ((access & Access.Supervisor) === 0 || this.acFills.length === 0) return (low + u32[e + T.ADDEND / 4]) >>> 0;
     }
     if (!this.canonicalHigh(high)) cpu.gp();
-    const physical = this.translate(low, high, access);
-    const host = this.memory.host(physical);
+    const physical = this.orUnwind(this.translateOrExit(low, high, access));
+    const host = this.intercepts(physical) ? 0 : this.memory.host(physical);
     if (this.dataBreakpoints.armed) this.dataBreakpoints.access(low, high, bytes, write);
     if (host === 0) {
       this.devicePhysical = physical;
@@ -68,6 +69,7 @@ export class Mmu extends SlowPath implements Stateful<MmuState> {
     const host = this.hostOf(low, high, access, bytes);
     if (host === 0) {
       const p = this.devicePhysical;
+      if (this.intercepts(p)) return BigInt(this.permitted(p, bytes, Access.Read).read(p & 0xfff, bytes));
       return bytes === 8 ? this.memory.read64(p) : BigInt(bytes === 4 ? this.memory.read32(p) : bytes === 2 ? this.memory.read16(p) : this.memory.read8(p));
     }
     const view = this.memory.view;
@@ -88,7 +90,8 @@ export class Mmu extends SlowPath implements Stateful<MmuState> {
     const host = this.hostOf(low, high, access, bytes);
     if (host === 0) {
       const p = this.devicePhysical;
-      if (bytes === 8) this.memory.write64(p, value);
+      if (this.intercepts(p)) this.permitted(p, bytes, Access.Write).write(p & 0xfff, bytes, Number(value & 0xffff_ffffn));
+      else if (bytes === 8) this.memory.write64(p, value);
       else if (bytes === 4) this.memory.write32(p, Number(value & 0xffff_ffffn));
       else if (bytes === 2) this.memory.write16(p, Number(value & 0xffffn));
       else this.memory.write8(p, Number(value & 0xffn));
@@ -106,14 +109,25 @@ export class Mmu extends SlowPath implements Stateful<MmuState> {
     const low = Number(linear & 0xffff_ffffn) | 0;
     const high = Number((linear >> 32n) & 0xffff_ffffn) | 0;
     if (!this.canonicalHigh(high)) this.cpu.gp();
-    this.translate(low, high, access);
+    this.probePage(low, high, access);
     if ((low & 0xfff) + bytes > PAGE_SIZE) {
       const next = this.step(linear, PAGE_SIZE - (low & 0xfff));
       const nextLow = Number(next & 0xffff_ffffn) | 0;
       const nextHigh = Number((next >> 32n) & 0xffff_ffffn) | 0;
       if (!this.canonicalHigh(nextHigh)) this.cpu.gp();
-      this.translate(nextLow, nextHigh, access);
+      this.probePage(nextLow, nextHigh, access);
     }
+  }
+
+  /** What the delivery of an event pushes is answered for, or refused, push by push. */
+  private probePage(low: number, high: number, access: number): void {
+    if (this.cpu.delivering === undefined) this.translate(low, high, access);
+    else this.orUnwind(this.translateOrExit(low, high, access));
+  }
+
+  /** Who answers for an intercepted page, when it permits the access; otherwise a VM exit unwinds. */
+  private permitted(physical: number, bytes: number, access: number): InterceptedPage {
+    return this.interceptor!.permits(physical & 0xfff, bytes, access) ? this.interceptor! : this.cpu.unwind();
   }
 
   /** linear + i, wrapped as the mode wraps linear addresses. */

@@ -36,6 +36,7 @@ export abstract class SlowPath extends PageWalker {
     if ((low & 0xfff) + bytes > PAGE_SIZE) return this.crossing(low, high, bytes, flags);
     const physical = this.translateOrExit(low, high, write ? Access.Write : Access.Read);
     if (physical < 0) return 0;
+    if (this.intercepts(physical)) return this.intercepted(physical, low, high, bytes, flags);
     const host = this.memory.host(physical);
     if (host === 0) return this.device(physical, low, high, bytes, flags);
     if (write) {
@@ -118,6 +119,23 @@ export abstract class SlowPath extends PageWalker {
     return bounce;
   }
 
+  /** Like a device; but it may make a VM exit instead. */
+  private intercepted(physical: number, low: number, high: number, bytes: number, flags: number): number {
+    if (!this.slowStep) return this.wantSlowStep();
+    const write = (flags & SlowFlag.Write) !== 0;
+    const read = !write || (flags & SlowFlag.ReadModifyWrite) !== 0;
+    const offset = physical & 0xfff;
+    const { cpu, interceptor } = this;
+    if (!interceptor!.permits(offset, bytes, (read ? Access.Read : 0) | (write ? Access.Write : 0))) return 0;
+    const bounce = cpu.base + (write ? R.BOUNCE_WRITE : R.BOUNCE_READ);
+    if (read) {
+      const value = interceptor!.read(offset, bytes);
+      for (let i = 0; i < bytes; i++) cpu.u8[bounce + i] = value >>> (8 * i);
+    }
+    if (write) this.noteStore(low, high, bytes);
+    return bounce;
+  }
+
   private readDevice(physical: number, bytes: number, to: number): void {
     for (let i = 0; i < bytes;) {
       const size = bytes - i >= 4 ? 4 : bytes - i >= 2 ? 2 : 1;
@@ -142,12 +160,14 @@ export abstract class SlowPath extends PageWalker {
     for (let i = 0; i < bytes;) {
       const low = (this.storeLow + i) | 0;
       const high = low >>> 0 < this.storeLow >>> 0 && this.cpu.codeSize === 64 ? this.storeHigh + 1 : this.storeHigh;
-      const physical = this.translate(low, high, Access.Write);
+      const physical = this.orUnwind(this.translateOrExit(low, high, Access.Write));
       const inPage = Math.min(bytes - i, PAGE_SIZE - (low & 0xfff));
-      const size = this.memory.isRam(physical) ? 1 : inPage >= 4 ? 4 : inPage >= 2 ? 2 : 1;
+      const answered = this.intercepts(physical);
+      const size = answered ? bytes : this.memory.isRam(physical) ? 1 : inPage >= 4 ? 4 : inPage >= 2 ? 2 : 1;
       let v = 0;
       for (let k = size - 1; k >= 0; k--) v = v * 256 + this.cpu.u8[bounce + i + k];
-      if (size === 4) this.memory.write32(physical, v);
+      if (answered) this.interceptor!.write(physical & 0xfff, size, v);
+      else if (size === 4) this.memory.write32(physical, v);
       else if (size === 2) this.memory.write16(physical, v);
       else this.memory.write8(physical, v);
       i += size;

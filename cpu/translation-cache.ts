@@ -6,13 +6,17 @@
  * context means giving it fresh ids, so VM exits and CR3 switches cost no sweep.
  */
 import { FrameFlag, RAM_BASE, type PhysicalMemory } from '../memory/physical-memory';
+import { isCanonical, isCanonicalHigh, type LinearAddressWidth } from './canonical';
 import type { Cpu } from './cpu';
+import { jumpKeyHigh, jumpKeyLow } from './jump-key';
 import { JUMP_CACHE, JUMP_CACHE_BITS, R, T, TLB, TLB_BITS, TLB_ENTRY, TLB_VICTIM } from './layout';
 import { Cr4 } from './registers';
 import { updateSimdState } from './simd-state';
 
 export const TLB_MASK = (1 << TLB_BITS) - 1;
 const CONTEXT_LIMIT = 4096;
+/** Added to the number of the nested root in context keys under CR4.LA57: what 4-level paging left says nothing about 5-level paging. */
+const LA57_ROOT = 2 ** 20;
 
 interface ContextPair {
   readonly user: number;
@@ -50,10 +54,11 @@ export abstract class TranslationCache {
       root = this.nestedRoots.get(nested.root) ?? -1;
       if (root < 0) this.nestedRoots.set(nested.root, (root = this.nestedRoots.size + 1));
     }
+    if ((cpu.cr4 & Cr4.LA57) !== 0) root += LA57_ROOT;
     return (root * 65536 + this.asid) * 4096 + pcid;
   }
 
-  /** Re-derives R.CONTEXT and R.JUMP_KEY after CPL, mode, CR3, VPID or nested root changed. */
+  /** Re-derives R.CONTEXT, R.JUMP_KEY and R.LA57 after CPL, mode, CR3, VPID or nested root changed. */
   contextChanged(): void {
     const cpu = this.cpu;
     const key = this.contextKey();
@@ -68,7 +73,10 @@ export abstract class TranslationCache {
     // Everything that switches contexts, VM entries and exits too, comes through here.
     updateSimdState(cpu);
     const mode = cpu.codeSize === 64 ? 2 : cpu.codeSize === 32 ? 1 : 0;
-    cpu.set32(R.JUMP_KEY + 4, ((context << 16) | (mode << 28)) >>> 0);
+    const la57 = (cpu.cr4 & Cr4.LA57) !== 0;
+    cpu.set32(R.LA57, la57 ? 1 : 0);
+    cpu.set32(R.JUMP_KEY, jumpKeyLow(context, la57));
+    cpu.set32(R.JUMP_KEY + 4, jumpKeyHigh(context, mode, la57));
   }
 
   protected supervisorContext(): number {
@@ -168,12 +176,25 @@ export abstract class TranslationCache {
     }
   }
 
-  /** The jump cache learns code of this linear page. */
+  /** The jump cache learns code of this linear page. Here and in largeRegions 48 bits stand for the address: two that share them are forgotten together. */
   noteCodePage(low: number, high: number): void {
     this.codePages.add((high & 0xffff) * 0x10_0000 + (low >>> 12));
   }
 
+  /** Bits of linear addresses now. */
+  private get width(): LinearAddressWidth {
+    return this.cpu.get32(R.LA57) !== 0 ? 57 : 48;
+  }
+  /** An access or a branch may use it in 64-bit mode as it is now. */
   canonical(linear: bigint): boolean {
-    return BigInt.asUintN(64, BigInt.asIntN(48, linear)) === linear;
+    return isCanonical(linear, this.width);
+  }
+  /** A register that holds an address takes it, and an invalidation of a translation. */
+  canonicalForProcessor(linear: bigint): boolean {
+    return isCanonical(linear, this.cpu.linearAddressWidth);
+  }
+  /** canonical() by bits 63:32; true outside 64-bit mode. */
+  canonicalHigh(high: number): boolean {
+    return this.cpu.codeSize !== 64 || isCanonicalHigh(high, this.width);
   }
 }

@@ -38,9 +38,10 @@ export class MemoryView {
     if (vm !== undefined) return { kind: machine.vmx !== undefined ? 'EPT' : 'NPT', root: vm.processor.nestedRoot };
     // A hypervisor inside a bare machine.
     if (!machine.cpu.guestMode || machine.cpu.nested?.active !== true) return undefined;
-    if (machine.vmx !== undefined) return { kind: 'EPT', root: machine.vmx.ept.root };
-    const nCr3 = machine.svm!.vmcb.number(VMCB.N_CR3);
-    return { kind: 'NPT', root: nCr3 - (nCr3 % PAGE_SIZE) };
+    if (machine.vmx !== undefined) return { kind: 'EPT', root: machine.vmx.ept.table, levels: machine.vmx.ept.levels };
+    const { npt, vmcb } = machine.svm!;
+    const nCr3 = vmcb.number(VMCB.N_CR3);
+    return { kind: 'NPT', root: nCr3 - (nCr3 % PAGE_SIZE), levels: npt.levels === 5 ? 5 : 4 };
   }
 
   walk(linear: bigint): Walk {

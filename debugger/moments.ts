@@ -55,7 +55,7 @@ export class Moments {
         this.tell('exit', hash, () => `the VM exit ${reason} at RIP ${hex(rip)}`);
         return next.arrived?.(exit) === true;
       },
-      exit: (record) => {
+      exit: (record, information) => {
         const { processor } = this.guest.vm!;
         const hash = mix(registerFingerprint(this.guest), record.outcome.kind.length);
         this.tell(
@@ -63,7 +63,7 @@ export class Moments {
           mix(mix(hash, processor.gpr32(RAX)), processor.gpr32(RSP)),
           () => `what came of the VM exit ${record.raw.reason} at RIP ${hex(record.rip)}`,
         );
-        next.exit?.(record);
+        next.exit?.(record, information);
       },
     };
   }

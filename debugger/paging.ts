@@ -2,6 +2,7 @@
  * Page walks as data: every entry that the processor would read, in both dimensions, with what it says. Nothing is changed: no accessed
  * flags, no caches, no exits. SDM "Paging", "The Extended Page Table Mechanism (EPT)"; APM "Nested Paging".
  */
+import { isCanonical } from '../cpu/canonical';
 import { Cr0, Cr4, Efer, type Cpu } from '../cpu/cpu';
 import { R } from '../cpu/layout';
 
@@ -9,7 +10,7 @@ import { R } from '../cpu/layout';
 export type ReadPhysical = (physical: number) => bigint | undefined;
 
 export interface WalkEntry {
-  /** "PML4E", "PDPTE", "PDE", "PTE", or the same with EPT in front. */
+  /** "PML5E", "PML4E", "PDPTE", "PDE", "PTE", or the same with EPT in front. */
   readonly name: string;
   /** Address of the entry in the space that this dimension's tables are in. */
   readonly address: number;
@@ -23,7 +24,7 @@ export interface WalkEntry {
 }
 
 export interface Walk {
-  /** "4-level", "PAE", "32-bit", "EPT", "NPT", or "none" without paging. */
+  /** "5-level", "4-level", "PAE", "32-bit", "EPT", "NPT", or "none" without paging. */
   readonly kind: WalkKind;
   /** The address that was translated. */
   readonly address: bigint;
@@ -35,9 +36,9 @@ export interface Walk {
   readonly nested: Walk | undefined;
 }
 
-export type WalkKind = '4-level' | 'PAE' | '32-bit' | 'EPT' | 'NPT' | 'none';
+export type WalkKind = '5-level' | '4-level' | 'PAE' | '32-bit' | 'EPT' | 'NPT' | 'none';
 
-const LEVEL_NAMES = ['', 'PTE', 'PDE', 'PDPTE', 'PML4E'] as const;
+const LEVEL_NAMES = ['', 'PTE', 'PDE', 'PDPTE', 'PML4E', 'PML5E'] as const;
 const ADDRESS = 0x000f_ffff_ffff_f000n;
 const PRESENT = 1n;
 const LARGE = 0x80n;
@@ -48,11 +49,13 @@ export interface NestedWalker {
   readonly kind: 'EPT' | 'NPT';
   /** Physical address of the top table. */
   readonly root: number;
+  /** Absent: 4. */
+  readonly levels?: 4 | 5;
 }
 
 interface Format {
   readonly kind: WalkKind;
-  readonly levels: 2 | 3 | 4;
+  readonly levels: 2 | 3 | 4 | 5;
   readonly entryBytes: 4 | 8;
   /** Bits of an entry one of which must be 1. */
   readonly presentMask: bigint;
@@ -63,6 +66,7 @@ interface Format {
 const FOUR_LEVEL: Format = { kind: '4-level', levels: 4, entryBytes: 8, presentMask: PRESENT, largeUpTo: 3 };
 const FORMATS = {
   long: FOUR_LEVEL,
+  la57: { ...FOUR_LEVEL, kind: '5-level', levels: 5 },
   npt: { ...FOUR_LEVEL, kind: 'NPT' },
   ept: { ...FOUR_LEVEL, kind: 'EPT', presentMask: EPT_PERMISSIONS },
   pae: { kind: 'PAE', levels: 2, entryBytes: 8, presentMask: PRESENT, largeUpTo: 2 },
@@ -80,7 +84,8 @@ export class PageWalks {
   physical(gpa: number): Walk {
     const nested = this.nested();
     if (nested === undefined) return { kind: 'none', address: BigInt(gpa), entries: [], result: gpa, problem: undefined, nested: undefined };
-    return this.walk(FORMATS[nested.kind === 'EPT' ? 'ept' : 'npt'], nested.root, BigInt(gpa), undefined);
+    const format = FORMATS[nested.kind === 'EPT' ? 'ept' : 'npt'];
+    return this.walk(nested.levels === 5 ? { ...format, levels: 5 } : format, nested.root, BigInt(gpa), undefined);
   }
 
   /** From a linear address of the guest whose registers `cpu` has. */
@@ -102,10 +107,11 @@ export class PageWalks {
       return { kind: 'none', address: linear, entries: [], result: address, problem: final?.problem, nested: final };
     }
     if ((cpu.efer & Efer.LMA) !== 0) {
-      if (BigInt.asUintN(64, BigInt.asIntN(48, linear)) !== linear) {
-        return { kind: '4-level', address: linear, entries: [], result: undefined, problem: 'the address is not canonical', nested: undefined };
+      const format = (cpu.cr4 & Cr4.LA57) !== 0 ? FORMATS.la57 : FORMATS.long;
+      if (!isCanonical(linear, format === FORMATS.la57 ? 57 : 48)) {
+        return { kind: format.kind, address: linear, entries: [], result: undefined, problem: 'the address is not canonical', nested: undefined };
       }
-      return this.walk(FORMATS.long, Number(cpu.get64(R.CR3) & ADDRESS), linear, nested);
+      return this.walk(format, Number(cpu.get64(R.CR3) & ADDRESS), linear, nested);
     }
     if ((cpu.cr4 & Cr4.PAE) === 0) {
       const pse = (cpu.cr4 & Cr4.PSE) !== 0;

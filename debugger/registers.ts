@@ -1,6 +1,6 @@
 /** The registers of a guest by name: one table, from which reading, writing, listings and completion follow. */
 import { Flag, type Cpu } from '../cpu/cpu';
-import { setDr7, dr6Of } from '../cpu/debug';
+import { setBreakpointAddress, setDr7, dr6Of } from '../cpu/debug';
 import { Segment } from '../cpu/decoder/insn';
 import { R, S, seg } from '../cpu/layout';
 import { setCr0, setCr3, setCr4, setEfer } from '../cpu/system/control-state';
@@ -108,10 +108,16 @@ const xmm = (n: number): Register => ({
 
 const range = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
 
+/** What is there begins anew, be it a repeated string instruction. */
+function jump(cpu: Cpu, rip: bigint): void {
+  cpu.rip = rip;
+  cpu.repeatingAt = -1;
+}
+
 /** In the order of RegisterInfo. */
 export const REGISTERS: readonly Register[] = [
   ...['rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp', 'rsp', ...GENERAL.slice(8)].map((name) => general(name, GENERAL.indexOf(name as 'rax'))),
-  { name: 'rip', bits: 64, group: 'general', read: (cpu) => cpu.rip, write: (cpu, value) => void (cpu.rip = value) },
+  { name: 'rip', bits: 64, group: 'general', read: (cpu) => cpu.rip, write: (cpu, value) => jump(cpu, value) },
   {
     ...{ name: 'rflags', bits: 64, group: 'general' },
     read: (cpu) => BigInt(cpu.rflags()),
@@ -132,7 +138,7 @@ export const REGISTERS: readonly Register[] = [
   word('gs_base', 64, 'segment', seg(Segment.GS, S.BASE)),
   word('k_gs_base', 64, 'segment', R.KERNEL_GS_BASE),
   ...CONTROL,
-  ...range(4, (i) => word(`dr${i}`, 64, 'debug', R.DR0 + 8 * i)),
+  ...range(4, (i) => ({ ...word(`dr${i}`, 64, 'debug', R.DR0 + 8 * i), write: (cpu: Cpu, value: bigint) => setBreakpointAddress(cpu, i, value) })),
   {
     ...{ name: 'dr6', bits: 64, group: 'debug' },
     read: (cpu) => cpu.get64(R.DR6),

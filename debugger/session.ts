@@ -28,7 +28,7 @@ const MAX_INSTRUCTION = 15;
 /** Stops whose conditions do not hold, between two looks at the outside. */
 const STOPS_A_PIECE = 256;
 /** Instructions that next() executes with everything they call. */
-const CALLS: ReadonlySet<string> = new Set(['CALL', 'CALLF', 'INT', 'INT3', 'INTO', 'SYSCALL', 'SYSENTER']);
+const CALLS: ReadonlySet<string> = new Set(['CALL', 'CALLI', 'CALLF', 'INT', 'INT3', 'INTO', 'SYSCALL', 'SYSENTER']);
 /** Stops at which something has happened since the instruction before had retired. */
 const BETWEEN: ReadonlySet<Stop['kind']> = new Set(['breakpoint', 'exit', 'watchpoint', 'field']);
 
@@ -247,7 +247,8 @@ export class Session implements DebugTarget {
     }
   }
 
-  private instructionAt(linear: bigint): Insn | undefined {
+  /** undefined: nothing is mapped there, or it is no instruction. */
+  instructionAt(linear: bigint): Insn | undefined {
     for (const length of [MAX_INSTRUCTION, 4096 - Number(linear & 0xfffn)]) {
       try {
         const bytes = this.memory.read('virtual', linear, Math.min(length, MAX_INSTRUCTION));

@@ -1,10 +1,12 @@
 /** Breakpoints of all kinds put into force on a guest, and what they have to say when it stops. */
+import { isCanonical } from '../cpu/canonical';
 import { CodeBreakpoints } from '../cpu/code-breakpoints';
 import type { Exit } from '../hypervisor/exit';
 import { VMCS, type FieldName } from '../vmx/vmcs/fields';
 import type { ControlStructure } from './control-structure';
 import { EXIT_KINDS, exitNames } from './exit-names';
 import { arrivingExit, describeExit, exitMatches, extensionOf, innerExit, requireReason } from './exit-view';
+import { HitCounts } from './hit-counts';
 import type { MemoryView } from './memory-view';
 import type { ProcessorView } from './processor-view';
 import { DebugError, type Breakpoint, type BreakpointOptions, type BreakpointSpec, type ExitView, type Position, type Stop } from './target';
@@ -52,6 +54,7 @@ export class StopConditions {
   private nextId = 1;
   private nextInternal = -1;
   private readonly code = new CodeBreakpoints();
+  private readonly hitCounts = new HitCounts();
   private readonly watchpoints: Watchpoints<AccessPlace>;
   /** Off while a place is visited on the way to another one. */
   private watching = false;
@@ -75,7 +78,7 @@ export class StopConditions {
       () => machine.engine.stop(),
     );
     this.watchpoints.enabled = false;
-    timeline.listener = { arrived: (exit) => this.arrived(exit), inner: (exit) => this.inner(exit) };
+    timeline.listener = { arrived: (exit) => this.arrived(exit), inner: (exit) => this.inner(exit), forked: (here) => this.hitCounts.truncate(here) };
   }
 
   private place(): AccessPlace {
@@ -113,6 +116,7 @@ export class StopConditions {
     const entry = this.entry(id);
     this.entries.splice(this.entries.indexOf(entry), 1);
     this.watchpoints.remove(id);
+    this.hitCounts.remove(id);
     this.changed();
   }
 
@@ -131,7 +135,7 @@ export class StopConditions {
   private check(spec: BreakpointSpec): readonly WatchRange[] | undefined {
     switch (spec.kind) {
       case 'execution':
-        if (BigInt.asUintN(64, BigInt.asIntN(48, spec.address)) !== spec.address)
+        if (!isCanonical(spec.address, this.timeline.guest.machine.cpu.linearAddressWidth))
           throw new DebugError(`${hex(spec.address)} is not canonical: no code is there`);
         return undefined;
       case 'watch':
@@ -230,11 +234,12 @@ export class StopConditions {
 
   private exitBreakpoint(view: () => ExitView): boolean {
     let exit: ExitView | undefined;
-    for (const { id, spec, enabled, options } of this.entries) {
-      if (!enabled || spec.kind !== 'exit') continue;
+    for (const entry of this.entries) {
+      const { id, spec } = entry;
+      if (!entry.enabled || spec.kind !== 'exit') continue;
       exit ??= view();
       if (spec.reason !== undefined && !exitMatches(spec.reason, exit)) continue;
-      if (spec.matches?.(exit) === false || options.condition?.holds() === false) continue;
+      if (spec.matches?.(exit) === false || !this.asks(entry)) continue;
       this.exitHit = { id, exit };
       return true;
     }
@@ -306,7 +311,15 @@ export class StopConditions {
 
   private holds(id: number): boolean {
     const entry = this.entries.find((e) => e.id === id);
-    return entry !== undefined && entry.enabled && entry.options.condition?.holds() !== false;
+    return entry !== undefined && entry.enabled && this.asks(entry);
+  }
+
+  /** Whether an entry that is come to wants the target to stop. */
+  private asks({ id, options: { condition, hitCount, log } }: Entry): boolean {
+    if (condition?.holds() === false) return false;
+    if (hitCount?.holds(this.hitCounts.number(id, this.timeline.position)) === false) return false;
+    if (log !== undefined && !this.surveying) log();
+    return log === undefined;
   }
 
   private count(id: number | undefined): void {

@@ -5,6 +5,8 @@
  * What cannot be done throws DebugError, whose message is one line for people; the target stays as it was.
  */
 
+import type { HitCondition } from './hit-counts';
+
 /** Something the user asked for that cannot be done: an unknown register, an unmapped address, no history before this point. */
 export class DebugError extends Error {
   override readonly name = 'DebugError';
@@ -87,6 +89,10 @@ export type BreakpointSpec =
 export interface BreakpointOptions {
   /** Asked at every hit; false goes on. `text` is how listings show it. */
   readonly condition?: { readonly text: string; readonly holds: () => boolean };
+  /** Asked where the condition holds, with how often that has been so; false goes on. */
+  readonly hitCount?: HitCondition;
+  /** Called instead of stopping, when the guest runs forward. */
+  readonly log?: () => void;
   /** Removed when it stops the target. */
   readonly temporary?: boolean;
 }

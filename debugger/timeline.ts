@@ -7,12 +7,14 @@ import type { Exit } from '../hypervisor/exit';
 import { Guest, type GuestConfig, type GuestStop } from '../hypervisor/guest';
 import type { GuestState } from '../hypervisor/guest-state';
 import type { ExitRecord } from '../hypervisor/vcpu';
+import { writtenPages } from '../memory/ram-state';
+import type { ExitInformation } from '../trace/exit-row';
 import { Checkpoints, type Checkpoint } from './checkpoints';
 import { InputLog } from './input-log';
 import { comparePositions, DebugError, type Position } from './target';
 
 export interface TimelineOptions {
-  /** Work between snapshots: instructions, and what exits cost in their place. */
+  /** Work between snapshots: instructions, and what exits cost in their place. Half as much more where a lot of memory is written. */
   readonly interval?: number;
   /** Memory that snapshots may hold, in bytes. */
   readonly budget?: number;
@@ -46,10 +48,16 @@ export interface TimelineListener {
   arrived(exit: Exit): boolean;
   /** Inside a bare machine. The run can be stopped behind it. */
   inner(exit: InnerExit): void;
+  /** What the run knew to come behind this position will not. */
+  forked(here: Position): void;
 }
 
-/** A VM exit with its handler takes as long as so many instructions do. */
-const EXIT_COST = 500;
+/** A VM exit with its handler takes as long as so many instructions do, and so does a page in a snapshot. */
+const EXIT_COST = 1000;
+const PAGE_COST = 300;
+/** A snapshot waits until it costs at most this share of the work since the last one, but never longer than so many intervals. */
+const SHARE = 1 / 32;
+const PATIENCE = 1.5;
 const DEFAULTS = { interval: 64 << 20, budget: 512 << 20 } as const;
 /** Instructions before a place that is visited backward, at which snapshots make the next visit to its past short. */
 const APPROACH = [1 << 20, 1 << 14] as const;
@@ -92,7 +100,7 @@ export class Timeline {
       // Pieces are short already.
       pause: undefined,
       serialOutput: (byte) => this.output(byte),
-      observer: { exit: (record) => this.handled(record), arrived: (exit) => this.arrive(exit) },
+      observer: { exit: (record, information) => this.handled(record, information), arrived: (exit) => this.arrive(exit) },
     };
     this.guest = new Guest(mine, options.from);
     const { machine, vm } = this.guest;
@@ -199,12 +207,12 @@ export class Timeline {
     return this.listener?.arrived(exit) === true;
   }
 
-  private handled(record: ExitRecord): void {
+  private handled(record: ExitRecord, information: () => ExitInformation): void {
     this.events++;
     this.lastRecord = record;
     if (this.exits <= this.exitsShown || this.muted) return;
     this.exitsShown = this.exits;
-    this.config.observer?.exit?.(record);
+    this.config.observer?.exit?.(record, information);
   }
 
   private inner(code: number): void {
@@ -246,7 +254,10 @@ export class Timeline {
     if (this.forwardOnly !== undefined) return false;
     const { position } = this;
     const last = this.checkpoints.before(position);
-    return last !== undefined && workBetween(last.position, position) >= this.interval;
+    if (last === undefined) return false;
+    const work = workBetween(last.position, position);
+    if (work < this.interval) return false;
+    return work >= this.interval * PATIENCE || writtenPages(this.guest.machine.memory) * PAGE_COST <= work * SHARE;
   }
   private saveOnTheWay(): void {
     if (this.forwardOnly !== undefined) return;
@@ -309,6 +320,7 @@ export class Timeline {
     this.shown = this.written;
     this.exitsShown = this.exits;
     this.furthest = here;
+    this.listener?.forked(here);
   }
 }
 

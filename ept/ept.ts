@@ -2,7 +2,7 @@
 import { NestedAccess, type NestedTranslation } from '../cpu/interfaces';
 import type { PhysicalMemory } from '../memory/physical-memory';
 import type { Stateful } from '../memory/stateful';
-import { EptQualification, Eptp, type EptCapabilities } from './format';
+import { EptQualification, Eptp, eptLevels, type EptCapabilities, type EptLevels } from './format';
 import { MappingCache, cacheable, type CachedMapping } from './mapping-cache';
 import { EptWalkOutcome, EptWalker } from './walk';
 
@@ -15,8 +15,12 @@ export type EptFault =
 const TWO32 = 0x1_0000_0000;
 /** Mappings of EPT are tagged with its root alone. */
 const NO_ASID = 0;
-/** Guest-physical addresses that a page walk of length 4 translates: bits 47:0. */
-const TRANSLATED = 2 ** 48;
+/** Guest-physical addresses that a page walk translates: bits 47:0 with length 4; with length 5 all there are. */
+const TRANSLATED = { 4: 2 ** 48, 5: 2 ** 52 } as const;
+/** `root` of a table of five levels: one root with two lengths names two sets of mappings. */
+const FIVE_LEVELS = 1;
+/** Roots are aligned to 4 KBytes. */
+const ROOT_SIZE = 4096;
 
 export interface EptState {
   readonly active: boolean;
@@ -28,7 +32,7 @@ export interface EptState {
 
 export class Ept implements NestedTranslation, Stateful<EptState> {
   active = false;
-  /** Bits 51:12 of the EPTP: mappings are associated with nothing else of it. SDM "Information That May Be Cached". */
+  /** Bits 51:12 of the EPTP, the root of its tables, with bit 0 for five levels. SDM "Information That May Be Cached". */
   root = 0;
   permissions = 0;
   private accessedDirty = false;
@@ -48,7 +52,7 @@ export class Ept implements NestedTranslation, Stateful<EptState> {
   /** Puts EPT in force with an EPTP given as its two words. */
   enable(eptpLow: number, eptpHigh: number): void {
     this.active = true;
-    this.root = ((eptpLow & ~0xfff) >>> 0) + (eptpHigh & 0x000f_ffff) * TWO32;
+    this.root = ((eptpLow & ~0xfff) >>> 0) + (eptpHigh & 0x000f_ffff) * TWO32 + (eptLevels(eptpLow) === 5 ? FIVE_LEVELS : 0);
     this.accessedDirty = (eptpLow & Eptp.ACCESSED_DIRTY) !== 0;
   }
 
@@ -59,7 +63,7 @@ export class Ept implements NestedTranslation, Stateful<EptState> {
   /** Drops guest-physical mappings: those of one root, or all. Combined mappings are the MMU's. */
   flush(root?: number): void {
     if (root === undefined) this.cache.clear();
-    else this.cache.dropRoot(root);
+    else this.cache.dropRoot(root, ROOT_SIZE);
   }
 
   translate(gpa: number, access: number, linear: bigint): number {
@@ -80,13 +84,25 @@ export class Ept implements NestedTranslation, Stateful<EptState> {
   /** Where EPT maps a guest-physical address, for debuggers: no exit, no accessed flags, no cache. undefined: it does not. */
   lookup(gpa: number): { readonly physical: number; readonly permissions: number } | undefined {
     const { walker } = this;
-    if (gpa >= TRANSLATED || walker.walk(this.root, gpa) !== EptWalkOutcome.Mapped) return undefined;
+    if (this.walkTables(gpa) !== EptWalkOutcome.Mapped) return undefined;
     return { physical: walker.frame + (gpa % 4096), permissions: walker.permissions };
+  }
+
+  /** Levels of the walk, and the physical address of the top table. */
+  get levels(): EptLevels {
+    return this.root % ROOT_SIZE === FIVE_LEVELS ? 5 : 4;
+  }
+  get table(): number {
+    return this.root - (this.root % ROOT_SIZE);
+  }
+  private walkTables(gpa: number): EptWalkOutcome {
+    const { levels } = this;
+    return gpa < TRANSLATED[levels] ? this.walker.walk(this.table, gpa, levels) : EptWalkOutcome.NotPresent;
   }
 
   private walk(gpa: number, page: number, wanted: number, access: number, linear: bigint): number {
     const walker = this.walker;
-    const outcome = gpa < TRANSLATED ? walker.walk(this.root, gpa) : EptWalkOutcome.NotPresent;
+    const outcome = this.walkTables(gpa);
     if (outcome === EptWalkOutcome.Misconfigured) return this.refused({ kind: 'misconfiguration', gpa, linear, entryAddress: walker.entryAddress });
     // Bits 2:0 of an entry and of NestedAccess have the same meaning.
     const allowed = outcome === EptWalkOutcome.Mapped ? walker.permissions : 0;

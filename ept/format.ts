@@ -28,6 +28,15 @@ export const EptEntry = {
   DIRTY: 0x200,
 } as const;
 
+/** Levels of the walk that an EPTP asks for. */
+export type EptLevels = 4 | 5;
+const walkLength = (eptpLow: number): number => ((eptpLow >>> Eptp.WALK_LENGTH_SHIFT) & 7) + 1;
+/** SDM "Extended-Page-Table Pointer (EPTP)": a page-walk length that the processor has. */
+export const validWalkLength = (eptpLow: number, { fiveLevels }: EptCapabilities): boolean =>
+  walkLength(eptpLow) === 4 || (fiveLevels && walkLength(eptpLow) === 5);
+/** @param eptpLow of an EPTP whose page-walk length is valid. */
+export const eptLevels = (eptpLow: number): EptLevels => (walkLength(eptpLow) === 5 ? 5 : 4);
+
 /** Memory types an EPTP or a leaf may name: UC, WC, WT, WP, WB; 2, 3 and 7 are reserved. */
 export const VALID_MEMORY_TYPES = (1 << 0) | (1 << 1) | (1 << 4) | (1 << 5) | (1 << 6);
 export const MEMORY_TYPE_UC = 0;
@@ -53,6 +62,8 @@ export const EptQualification = {
 
 /** What a processor's EPT can do (IA32_VMX_EPT_VPID_CAP). */
 export interface EptCapabilities {
+  /** Page-walk length 5. */
+  readonly fiveLevels: boolean;
   readonly pages1G: boolean;
   readonly executeOnly: boolean;
   readonly accessedDirty: boolean;

@@ -74,6 +74,11 @@ export class Npt implements NestedTranslation, Stateful<NptState> {
     this.translated = levels === 5 ? 2 ** 52 : levels === 4 ? 2 ** 48 : 2 ** 32;
   }
 
+  /** Levels of the nested walk. */
+  get levels(): NestedPagingMode['levels'] {
+    return this.mode.levels;
+  }
+
   disable(): void {
     this.active = false;
   }

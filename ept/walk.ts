@@ -1,6 +1,6 @@
 /** The walk of the EPT paging structures. SDM "EPT Translation Mechanism", "EPT Violations and EPT Misconfigurations", "Accessed and Dirty Flags for EPT". */
 import type { PhysicalMemory } from '../memory/physical-memory';
-import { EptEntry, VALID_MEMORY_TYPES, type EptCapabilities } from './format';
+import { EptEntry, VALID_MEMORY_TYPES, type EptCapabilities, type EptLevels } from './format';
 
 const TWO32 = 0x1_0000_0000;
 /** Bits 51:32 of an entry as they stand in its high word. */
@@ -25,12 +25,13 @@ export class EptWalker {
   memoryType = 0;
   /** The leaf's dirty flag. */
   dirty = false;
-  /** Level of the entry that ended the walk (4 is the PML4E, 1 the PTE) and its physical address. */
+  /** Level of the entry that ended the walk (5 is the PML5E, 1 the PTE) and its physical address. */
   level = 0;
   entryAddress = 0;
 
-  private readonly entries = new Float64Array(5);
+  private readonly entries = new Float64Array(6);
   private readonly reservedHigh: number;
+  private top: EptLevels = 4;
 
   constructor(
     private readonly memory: PhysicalMemory,
@@ -40,15 +41,18 @@ export class EptWalker {
     this.reservedHigh = (HIGH_ADDRESS & ~(2 ** (physicalAddressWidth - 32) - 1)) >>> 0;
   }
 
-  /** @param root physical address of the EPT PML4 table. @param gpa guest-physical address; bits 63:48 are not translated and must be 0. */
-  walk(root: number, gpa: number): EptWalkOutcome {
+  /**
+   * @param root physical address of the EPT PML4 table, or of the EPT PML5 table with five levels.
+   * @param gpa guest-physical address; what the levels do not translate (bits 63:48 with four) must be 0.
+   */
+  walk(root: number, gpa: number, levels: EptLevels = 4): EptWalkOutcome {
     const low = gpa >>> 0;
     const high = Math.floor(gpa / TWO32);
     let table = root;
     let permissions: number = EptEntry.PERMISSIONS;
-    for (let level = 4; ; level--) {
-      const index = level === 4 ? (high >>> 7) & 0x1ff : level === 3 ? ((high & 0x7f) << 2) | (low >>> 30) : (low >>> (level === 2 ? 21 : 12)) & 0x1ff;
-      const address = table + index * 8;
+    this.top = levels;
+    for (let level: number = levels; ; level--) {
+      const address = table + index(low, high, level) * 8;
       this.level = level;
       this.entryAddress = this.entries[level] = address;
       const host = this.memory.host(address);
@@ -79,7 +83,7 @@ export class EptWalker {
 
   /** Sets the accessed flags of the entries of the last (successful) walk, and the dirty flag of its leaf for a write. */
   markUsed(write: boolean): void {
-    for (let level = 4; level >= this.level; level--) {
+    for (let level: number = this.top; level >= this.level; level--) {
       const bits = EptEntry.ACCESSED | (write && level === this.level ? EptEntry.DIRTY : 0);
       const address = this.entries[level];
       const entry = this.memory.read32(address);
@@ -94,9 +98,16 @@ export class EptWalker {
     if ((low & (EptEntry.READ | EptEntry.WRITE)) === EptEntry.WRITE) return true;
     if ((low & EptEntry.PERMISSIONS) === EptEntry.EXECUTE && !this.capabilities.executeOnly) return true;
     if ((high & this.reservedHigh) !== 0) return true;
-    if (!leaf) return (low & (level === 4 ? 0xf8 : 0x78)) !== 0;
+    if (!leaf) return (low & (level >= 4 ? 0xf8 : 0x78)) !== 0;
     if (((VALID_MEMORY_TYPES >>> ((low & EptEntry.MEMORY_TYPE) >>> 3)) & 1) === 0) return true;
     if (level === 3) return !this.capabilities.pages1G || (low & 0x3fff_f000) !== 0;
     return level === 2 && (low & 0x1f_f000) !== 0;
   }
+}
+
+function index(low: number, high: number, level: number): number {
+  if (level === 5) return (high >>> 16) & 0x1ff;
+  if (level === 4) return (high >>> 7) & 0x1ff;
+  if (level === 3) return ((high & 0x7f) << 2) | (low >>> 30);
+  return (low >>> (level === 2 ? 21 : 12)) & 0x1ff;
 }

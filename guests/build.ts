@@ -22,7 +22,7 @@ const SVM_HYPERVISOR = [
   .concat('svm-hypervisor/world-switch.S'); // prettier-ignore
 const VMX_HYPERVISOR = [
   'vmx-hypervisor', 'vm', 'ept', 'report', 'vmx-instructions', 'instructions', 'io', 'msr', 'ept-violations', 'exceptions', 'injection',
-  'control-registers', 'interrupts', 'modes', 'failures',
+  'control-registers', 'interrupts', 'apic', 'modes', 'failures',
 ]
   .map((part) => `vmx-hypervisor/${part}.c`)
   .concat('vmx-hypervisor/world-switch.S'); // prettier-ignore
@@ -34,6 +34,7 @@ const GUESTS: readonly Guest[] = [
   { name: 'vmx-hypervisor', sources: VMX_HYPERVISOR },
   { name: 'disk-log', sources: ['disk-log/disk-log.c'] },
   { name: 'events', sources: ['events/events.c'] },
+  { name: 'la57', sources: ['la57/la57.c', 'la57/set-paging.S'] },
 ];
 
 const COMPILE = [

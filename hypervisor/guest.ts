@@ -163,7 +163,7 @@ export class Guest implements Stateful<GuestState> {
       this.frames = new HostFrames(hostRanges(machine.memory.lowRam, machine.memory.highRam), config.frameSeed ?? 0);
       if (config.poison !== undefined)
         for (const { base, size } of this.frames.free()) machine.memory.writeBytes(base, new Uint8Array(size).fill(config.poison));
-      const processor = virtualProcessor(machine, config.backend, this.frames);
+      const processor = virtualProcessor(machine, config.backend, this.frames, profile);
       if (this.board !== undefined) {
         const requesters = physical.map(({ slot }) => slot * 8);
         const { board, frames } = this;
@@ -382,10 +382,10 @@ function withExtension(guest: CpuProfile, extension: 'vmx' | 'svm'): CpuProfile 
   };
 }
 
-function virtualProcessor(machine: Machine, backend: 'vmx' | 'svm', frames: HostFrames): VirtualProcessor {
+function virtualProcessor(machine: Machine, backend: 'vmx' | 'svm', frames: HostFrames, guest: CpuProfile): VirtualProcessor {
   const { cpu, engine, vmx, svm, scheduler } = machine;
-  if (backend === 'vmx' && vmx !== undefined) return new VmxProcessor(cpu, engine, vmx, frames);
-  if (backend === 'svm' && svm !== undefined) return new SvmProcessor(cpu, engine, svm, frames, scheduler);
+  if (backend === 'vmx' && vmx !== undefined) return new VmxProcessor(cpu, engine, vmx, frames, guest);
+  if (backend === 'svm' && svm !== undefined) return new SvmProcessor(cpu, engine, svm, frames, guest, scheduler);
   throw new Error(`the processor has no ${backend.toUpperCase()}`);
 }
 

@@ -6,6 +6,7 @@ import type { Cpu } from '../cpu/cpu';
 import type { CpuEvent } from '../cpu/interfaces';
 import type { Exit, RawExit } from './exit';
 import type { EntryState } from '../guests/boot/entry-state';
+import type { ExitInformation } from '../trace/exit-row';
 
 /** The guest ran into an exit, or the machine stopped for a reason of its own (virtual time limit, request to stop). */
 export type RunResult =
@@ -60,6 +61,9 @@ export interface VirtualProcessor {
    */
   skipInstruction(length?: number): void;
 
+  /** What else there is to know of the last exit; until the next entry. */
+  exitInformation(): ExitInformation;
+
   /** The guest would take an external interrupt at once. */
   interruptible(): boolean;
   /** The next entry begins with an event: something was injected, a trap is pending, or an NMI waits in the processor. It ends a halt. */
@@ -96,6 +100,9 @@ export interface VirtualProcessor {
   /** Copies the whole guest processor state into a processor model (for emulation), and back. */
   copyTo(model: Cpu): void;
   copyFrom(model: Cpu): void;
+  /** IA32_DEBUGCTL and the branch records alone, the same way; a copyTo() and copyFrom() has them with the rest. */
+  branchStateTo(model: Cpu): void;
+  branchStateFrom(model: Cpu): void;
   /** MOV to CR0 / CR3 / CR4 on behalf of the guest, with the masks' effect. */
   writeControl(register: 0 | 3 | 4, value: bigint): void;
   readControl(register: 0 | 3 | 4): bigint;

@@ -14,6 +14,10 @@ const RAX = 0,
 /** IA32_TIME_STAMP_COUNTER and IA32_TSC_ADJUST: writing them moves the guest's time stamp counter. */
 export const MOVES_TSC: ReadonlySet<number> = new Set([0x10, 0x3b]);
 
+/** IA32_DEBUGCTL and the branch records: while the guest runs they are the processor's. */
+const DEBUGCTL = 0x1d9;
+const isBranchState = (index: number): boolean => index === DEBUGCTL || (index >= 0x1db && index <= 0x1de);
+
 export class ModelPolicy implements ProcessorPolicy {
   constructor(
     private readonly model: Cpu,
@@ -34,16 +38,19 @@ export class ModelPolicy implements ProcessorPolicy {
   }
 
   readMsr(index: number): bigint | undefined {
+    if (isBranchState(index)) this.processor().branchStateTo(this.model);
     return readMsr(this.model, index);
   }
 
   writeMsr(index: number, value: bigint): boolean {
+    if (index === DEBUGCTL) this.processor().branchStateTo(this.model);
     try {
       writeMsr(this.model, index, value);
     } catch (e) {
       if (e !== UNWIND) throw e;
       return false;
     }
+    if (index === DEBUGCTL) this.processor().branchStateFrom(this.model);
     if (MOVES_TSC.has(index)) this.processor().setTscOffset(this.model.get64(R.TSC_OFFSET));
     return true;
   }

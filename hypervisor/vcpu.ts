@@ -14,6 +14,7 @@ import type { VirtualProcessor } from './port';
 import { dispatch, type Routes } from './routes';
 import type { Stateful } from '../memory/stateful';
 import { ExitStatistics, type ExitStatisticsState } from './statistics';
+import type { ExitInformation } from '../trace/exit-row';
 
 /** One exit as an observer sees it. */
 export interface ExitRecord {
@@ -30,7 +31,8 @@ export interface ExitRecord {
 }
 
 export interface VcpuObserver {
-  exit?(record: ExitRecord): void;
+  /** @param information can be called until this returns. */
+  exit?(record: ExitRecord, information: () => ExitInformation): void;
   /** A VM exit, before its handler. True: run() returns 'stopped', and the next run() begins with the handler. */
   arrived?(exit: Exit): boolean;
   /** The guest is about to be entered, at this RIP and virtual time: what the exit before decided has been done. */
@@ -242,6 +244,8 @@ export class Vcpu implements Stateful<VcpuState> {
     }
   }
 
+  private readonly information = (): ExitInformation => this.processor.exitInformation();
+
   private handle(exit: Exit): Outcome {
     this.detail = undefined;
     const instructions = this.time.retired();
@@ -257,7 +261,7 @@ export class Vcpu implements Stateful<VcpuState> {
     const raw = this.processor.raw();
     const outcome = dispatch(this.routes, this, exit);
     this.statistics.count(raw.reason, this.detail);
-    observer.exit({ instructions, ticks, rip, raw, exit, outcome, detail: this.detail });
+    observer.exit({ instructions, ticks, rip, raw, exit, outcome, detail: this.detail }, this.information);
     return outcome;
   }
 

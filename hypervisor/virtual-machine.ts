@@ -110,7 +110,7 @@ export class VirtualMachine implements Stateful<VirtualMachineState> {
   /** Puts an image into guest memory and the processor at its entry. */
   boot(plan: BootPlan): void {
     for (const { address, bytes } of plan.writes) this.memory.writeBytes(address, bytes);
-    firmwareMsrs((index, value) => this.vcpu.writeMsr(index, value));
+    firmwareMsrs(this.vcpu.model().profile, (index, value) => this.vcpu.writeMsr(index, value));
     this.processor.load(plan.entry);
   }
 

@@ -21,7 +21,8 @@ import {
 import type { Counters } from '../debugger/timeline';
 import type { Guest } from '../hypervisor/guest';
 import type { ExitRow } from '../hypervisor/statistics';
-import { checkConfiguration, guestConfig, type ComputerConfiguration } from './configuration';
+import { checkConfiguration, guestConfig, openDrives, type ComputerConfiguration } from './configuration';
+import type { OpenDisks } from './disk-image';
 import { EventStream } from './event-stream';
 import type { EventName, Listener } from './events';
 import { hooksOf, shared } from './hooks';
@@ -58,20 +59,27 @@ export class Computer {
   private readonly onExit: (listener: (record: ExitRecord) => void) => () => void;
   private readonly onConsole: (listener: (byte: number) => void) => () => void;
   private readonly observer: { exit?: (record: ExitRecord) => void } = {};
+  private readonly disks: OpenDisks;
   private printed: ((byte: number) => void) | undefined;
   private text = '';
 
   /** Builds it and loads the image; nothing runs yet. Throws ConfigurationError, and BootError for an image that cannot be booted. */
   constructor(configuration: ComputerConfiguration) {
     const checked = checkConfiguration(configuration);
-    const config = guestConfig(checked, (byte) => {
+    this.disks = openDrives(checked);
+    const config = guestConfig(checked, this.disks.drives, (byte) => {
       this.text += String.fromCharCode(byte);
       if (this.text.length > 2 * CONSOLE_KEPT) this.text = this.text.slice(-CONSOLE_KEPT);
       checked.serialOutput?.(byte);
       this.printed?.(byte);
     });
     const history = checked.history === false ? { history: false } : checked.history === true ? {} : checked.history;
-    this.session = new Session({ ...config, observer: this.observer }, history);
+    try {
+      this.session = new Session({ ...config, observer: this.observer }, history);
+    } catch (error) {
+      this.disks.close();
+      throw error;
+    }
     const { guest } = this;
     this.onExit = shared((fire) => {
       this.observer.exit = fire;
@@ -83,6 +91,14 @@ export class Computer {
     });
     this.events = new EventStream(hooksOf({ guest, onExit: this.onExit, onConsole: this.onConsole }));
     this.writes = new WriteHooks(guest);
+  }
+
+  /**
+   * Closes the files of the disks, and lets other machines write them. What the guest did not flush may still be lost by a crash of the host;
+   * requests that it makes after this fail.
+   */
+  close(): void {
+    this.disks.close();
   }
 
   /** The guest itself: machine, hypervisor, devices. Changing it directly invalidates the history. */

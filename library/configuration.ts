@@ -2,6 +2,9 @@
 import { z } from 'zod';
 import { parseProfile } from '../cpu/profiles/profile';
 import { seededEntropy, type GuestConfig } from '../hypervisor/guest';
+import { DEVICE_NAMES } from '../hypervisor/pci-functions';
+import { DiskError } from './disk-error';
+import { openDisks, type OpenDisks } from './disk-image';
 
 const MIB = 2 ** 20;
 const LEAST_MEMORY = MIB;
@@ -54,6 +57,27 @@ export const ComputerSchema = z.strictObject({
   kvmParavirt: z.boolean().optional(),
   /** The IOMMU of the processor's vendor. Default false. */
   iommu: z.boolean().optional(),
+  /**
+   * Disks, in the order in which the guest finds them: raw images in files. What the guest writes is in the file when it has flushed. The
+   * files are open, and those that are written are locked, until `close()`.
+   */
+  drives: z
+    .array(
+      z.strictObject({
+        file: z.string().min(1),
+        /** The controller that the guest finds. Default "nvme". */
+        interface: z.enum(['nvme', 'virtio']).default('nvme'),
+        /** Default false. */
+        readOnly: z.boolean().default(false),
+      }),
+    )
+    .default([]),
+  /** Disks are not written: what the guest writes stays in memory. Snapshots and the history need that, or disks that are read-only. Default false. */
+  snapshotDisk: z.boolean().default(false),
+  /** Further PCI functions: "edu" (QEMU's device for teaching), "virtio-rng". */
+  devices: z.array(z.enum(DEVICE_NAMES)).default([]),
+  /** Which of the disks and devices are physical ones behind an IOMMU, given to the VM: "nvme0" is the first NVMe disk, "edu0" the first edu. */
+  assign: z.array(z.string()).default([]),
   /** I/O port of an isa-debug-exit device, at which a guest ends the run. */
   debugExitPort: z.int().min(0).max(0xffff).optional(),
   /**
@@ -96,8 +120,9 @@ export function checkConfiguration(configuration: ComputerConfiguration): Checke
 }
 
 /** Keys that are right by themselves, but not together. */
-function contradictions({ backend, routes, policy, cpu: identity }: Checked): string[] {
-  const problems: string[] = [];
+function contradictions(checked: Checked): string[] {
+  const { backend, routes, policy, cpu: identity } = checked;
+  const problems = diskProblems(checked);
   if (backend === 'bare' && routes !== undefined)
     problems.push("routes: a bare machine has no hypervisor whose exits could be handled; use backend 'vmx' or 'svm'");
   if (backend === 'bare' && policy !== undefined) problems.push("policy: a bare machine has no hypervisor that could answer CPUID; use backend 'vmx' or 'svm'");
@@ -108,11 +133,47 @@ function contradictions({ backend, routes, policy, cpu: identity }: Checked): st
   return problems;
 }
 
+function diskProblems({ backend, iommu, history, drives, snapshotDisk, devices, assign }: Checked): string[] {
+  const problems: string[] = [];
+  if (snapshotDisk && drives.length === 0) problems.push('snapshotDisk: there is no disk; give drives too');
+  const written = drives.find(({ readOnly }) => !readOnly && !snapshotDisk);
+  if (history !== false && written !== undefined)
+    problems.push(`history: going back needs the disk ${written.file} as it was; set snapshotDisk, or readOnly for the disk`);
+  const kinds: readonly string[] = [...drives.map((drive) => drive.interface), ...devices];
+  assign.forEach((name, i) => {
+    const [, kind = '', number] = /^(nvme|edu)(\d{1,3})$/.exec(name) ?? [];
+    if (kind === '') problems.push(`assign: there is no device "${name}" to assign; there are nvme0 (the first NVMe disk), edu0, and so on`);
+    else if (kinds.filter((k) => k === kind).length <= Number(number))
+      problems.push(`assign: there is no ${name}; ${kind === 'nvme' ? 'put an NVMe disk in drives' : 'put "edu" in devices'} too`);
+    else if (assign.indexOf(name) < i) problems.push(`assign: ${name} can be assigned once`);
+  });
+  if (assign.length > 0 && backend === 'bare')
+    problems.push("assign: a bare machine has all devices already: there is no VM to assign them to; use backend 'vmx' or 'svm'");
+  if (assign.length > 0 && iommu === true) problems.push("assign: the VM's own IOMMU cannot translate for a physical device; leave iommu out");
+  return problems;
+}
+
+const DRIVE_KINDS = { nvme: 'nvme', virtio: 'virtio-blk' } as const;
+
+/** Opens the files of all disks, or none. Throws ConfigurationError. */
+export function openDrives({ drives, snapshotDisk }: Checked): OpenDisks {
+  try {
+    const files = drives.map(({ file, readOnly, interface: kind }) => ({ path: file, kind: DRIVE_KINDS[kind], readOnly }));
+    return openDisks(files, snapshotDisk);
+  } catch (error) {
+    if (error instanceof DiskError) throw new ConfigurationError(`drives: ${error.message}`);
+    throw error;
+  }
+}
+
 /** What the guest is built from. */
-export function guestConfig(checked: Checked, serialOutput: (byte: number) => void): GuestConfig {
-  const { memory: memoryBytes, seed, debugExitPort, cpu: identity, history: _, serialOutput: __, ...rest } = checked;
+export function guestConfig(checked: Checked, drives: GuestConfig['drives'], serialOutput: (byte: number) => void): GuestConfig {
+  const { memory: memoryBytes, seed, debugExitPort, cpu: identity, devices, assign, history: _, serialOutput: __, snapshotDisk: ___, ...rest } = checked;
   return {
     ...rest,
+    drives,
+    devices: devices.length > 0 ? devices : undefined,
+    assign: assign.length > 0 ? assign : undefined,
     cpu: identity ?? (rest.backend === 'svm' ? 'amd' : 'intel'),
     memoryBytes,
     entropy: seededEntropy(seed),

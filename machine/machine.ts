@@ -88,7 +88,7 @@ export class Machine implements Stateful<MachineState> {
   /** Puts an image into RAM and the processor at its entry. */
   boot(plan: BootPlan): void {
     for (const { address, bytes } of plan.writes) this.memory.writeBytes(address, bytes);
-    firmwareMsrs((index, value) => writeMsr(this.cpu, index, value));
+    firmwareMsrs(this.cpu.profile, (index, value) => writeMsr(this.cpu, index, value));
     loadEntryState(this.cpu, plan.entry);
   }
 

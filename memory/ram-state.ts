@@ -35,6 +35,13 @@ export function pagesBeside(state: RamState, base: RamState | undefined): number
   return count;
 }
 
+/** Frames that a table made now would have to look at: about what it costs. */
+export function writtenPages({ frameFlags }: PhysicalMemory): number {
+  let count = 0;
+  for (let frame = 0; frame < frameFlags.length; frame++) count += frameFlags[frame] & FrameFlag.Dirty;
+  return count / FrameFlag.Dirty;
+}
+
 /** Keeps RAM and its last table together: FrameFlag.Dirty marks the frames in which they may differ. */
 export class RamTracker implements Stateful<RamState> {
   /** What RAM holds, frames marked dirty excepted. RAM starts as zeroes. */
@@ -59,14 +66,11 @@ export class RamTracker implements Stateful<RamState> {
     const chunks = [...this.current.chunks];
     for (const [c, dirty] of this.dirtyFrames()) {
       const old = chunks[c];
-      let chunk: RamPage[] | undefined;
-      for (const frame of dirty) {
-        const i = frame % CHUNK_PAGES;
-        if (this.holds(frame, old?.[i])) continue;
-        chunk ??= old === undefined ? new Array<RamPage>(CHUNK_PAGES).fill(undefined) : [...old];
-        chunk[i] = this.copyOf(frame);
-      }
-      if (chunk !== undefined) chunks[c] = chunk;
+      const changed = dirty.filter((frame) => !this.holds(frame, old?.[frame % CHUNK_PAGES]));
+      if (changed.length === 0) continue;
+      const chunk = old === undefined ? new Array<RamPage>(CHUNK_PAGES).fill(undefined) : [...old];
+      for (let at = 0; at < changed.length;) at = this.copyRun(changed, at, chunk);
+      chunks[c] = chunk;
     }
     this.settle({ frames, chunks });
     return this.current;
@@ -119,16 +123,24 @@ export class RamTracker implements Stateful<RamState> {
     return true;
   }
 
-  private copyOf(frame: number): RamPage {
-    if (this.holds(frame, undefined)) return undefined;
+  /** Copies the page of `changed[at]` and of frames that follow it without a gap, in one piece; answers the index behind them. */
+  private copyRun(changed: readonly number[], at: number, chunk: RamPage[]): number {
+    const first = changed[at];
+    if (this.holds(first, undefined)) {
+      chunk[first % CHUNK_PAGES] = undefined;
+      return at + 1;
+    }
     if (this.slabUsed === this.slab.length) {
       this.slab = new Uint8Array(SLAB_PAGES * PAGE_SIZE);
       this.slabUsed = 0;
     }
-    const page = this.slab.subarray(this.slabUsed, (this.slabUsed += PAGE_SIZE));
-    const host = RAM_BASE + frame * PAGE_SIZE;
-    page.set(this.memory.u8.subarray(host, host + PAGE_SIZE));
-    return page;
+    const room = (this.slab.length - this.slabUsed) / PAGE_SIZE;
+    let count = 1;
+    while (count < room && changed[at + count] === first + count && !this.holds(first + count, undefined)) count++;
+    const host = RAM_BASE + first * PAGE_SIZE;
+    this.slab.set(this.memory.u8.subarray(host, host + count * PAGE_SIZE), this.slabUsed);
+    for (let i = 0; i < count; i++) chunk[(first + i) % CHUNK_PAGES] = this.slab.subarray(this.slabUsed, (this.slabUsed += PAGE_SIZE));
+    return at + count;
   }
 
   /** Writes a page where RAM has something else: code that is decoded from unchanged pages stays. */

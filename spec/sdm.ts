@@ -29,6 +29,11 @@ export const SDM = {
   loadingMsrs:             { chapter: 'VM Entries', title: 'Loading MSRs' },
   // VM Exits
   vmxAborts:               { chapter: 'VM Exits', title: 'VMX Aborts' },
+  // APIC Virtualization and Virtual Interrupts
+  tprVirtualization:       { chapter: 'APIC Virtualization and Virtual Interrupts', title: 'TPR Virtualization' },
+  eoiVirtualization:       { chapter: 'APIC Virtualization and Virtual Interrupts', title: 'EOI Virtualization' },
+  apicAccesses:            { chapter: 'APIC Virtualization and Virtual Interrupts', title: 'Virtualizing Memory-Mapped APIC Accesses' },
+  apicWrites:              { chapter: 'APIC Virtualization and Virtual Interrupts', title: 'APIC-Write VM Exits' },
   fieldEncodings:          { chapter: 'Appendix B', title: 'Field Encoding in VMCS' },
 } as const;
 

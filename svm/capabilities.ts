@@ -7,9 +7,10 @@ import { SvmFeature } from './features';
 
 const SVM_LEAF = 0x8000_000a;
 
-/** Everything that this model executes. There are no branch records, hence no LBR virtualization; AVIC, PMC and IBS are not modelled. */
+/** Everything that this model executes. AVIC, PMC and IBS are not modelled. */
 export const EXECUTED_FEATURES =
   SvmFeature.NP |
+  SvmFeature.LBR_VIRT |
   SvmFeature.SVML |
   SvmFeature.NRIPS |
   SvmFeature.TSC_RATE_MSR |

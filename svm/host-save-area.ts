@@ -7,6 +7,7 @@ import { DR7_FIXED, Dr6 } from '../cpu/debug';
 import { Segment } from '../cpu/decoder/insn';
 import { R, S, seg } from '../cpu/layout';
 import { supportedCr4, supportedEfer } from '../cpu/system/control-state';
+import { loadGuestBranchRecords, loadHostBranchRecords } from './branch-records';
 import { loadDr7, loadPdpes, stateReplaced } from './entry/load';
 import type { Svm } from './svm';
 
@@ -22,8 +23,9 @@ const HOST_WORDS: Uint16Array = Uint16Array.from([
   ...[R.CR0, R.CR3, R.CR4, R.EFER, R.PAT, R.RIP, R.GPR + RSP * 8, R.GPR + RAX * 8, R.GDTR_BASE, R.GDTR_LIMIT, R.IDTR_BASE, R.IDTR_LIMIT].flatMap(wide),
   ...[Segment.ES, Segment.CS, Segment.SS, Segment.DS].flatMap(segment),
 ]);
-/** RFLAGS stands behind them. */
+/** RFLAGS stands behind them, and then DebugCtl and the branch records, if they are swapped. */
 const RFLAGS_AT = HOST_WORDS.length;
+const BRANCH_RECORDS_AT = RFLAGS_AT + 1;
 
 /** VMRUN: the host, whose R.RIP is behind the instruction. */
 export function saveHostState(svm: Svm): void {
@@ -35,6 +37,11 @@ export function saveHostState(svm: Svm): void {
   const to = host >>> 2;
   for (let i = 0; i < HOST_WORDS.length; i++) u32[to + i] = u32[from + HOST_WORDS[i]];
   u32[to + RFLAGS_AT] = cpu.rflags();
+}
+
+/** VMRUN with LBR virtualization: the host's branch records go to the area, and the guest's come. The VMCB has been read by now. */
+export function switchBranchRecords(svm: Svm): void {
+  if (svm.lbrVirtualization) loadGuestBranchRecords(svm, (svm.cpu.memory.host(svm.hostSaveArea) >>> 2) + BRANCH_RECORDS_AT);
 }
 
 /** Why there is no host to come back to. */
@@ -59,6 +66,8 @@ export function loadHostState(svm: Svm): LostHost | undefined {
   const to = cpu.base >>> 2;
   const was64 = cpu.codeSize === 64;
   for (let i = 0; i < HOST_WORDS.length; i++) u32[to + HOST_WORDS[i]] = u32[from + i];
+  if (svm.lbrVirtualization) loadHostBranchRecords(svm, from + BRANCH_RECORDS_AT);
+  svm.lbrVirtualization = false;
   // The host comes back with CR0.PE = 1, rFLAGS.VM = 0, CPL 0 and all breakpoints off, whatever the area says.
   u32[to + R.CR0 / 4] |= Cr0.PE;
   u32[to + R.CPL / 4] = 0;

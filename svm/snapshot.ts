@@ -8,7 +8,7 @@ import type { VmcbState } from './vmcb/access';
 // prettier-ignore
 const FIELDS = [
   'guestMode', 'gif', 'hostSaveArea', 'vmCr', 'svmKey', 'tscRatio', 'ignne', 'entryIncomplete', 'hostInterrupts', 'hostNmiBlocked',
-  'virtualInterrupt', 'virtualVector', 'writeTrap', 'writeTrapValue', 'pauseCount', 'lastPause', 'exits',
+  'lbrVirtualization', 'virtualInterrupt', 'virtualVector', 'writeTrap', 'writeTrapValue', 'pauseCount', 'lastPause', 'exits',
 ] as const;
 type Field = (typeof FIELDS)[number];
 

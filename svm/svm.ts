@@ -86,6 +86,8 @@ export class Svm implements Interception, Stateful<SvmSnapshot> {
   ioPermissionMap = 0;
   msrPermissionMap = 0;
   nestedPaging = false;
+  /** In guest mode: the host's branch records are in its save area. */
+  lbrVirtualization = false;
   /** V_TPR, V_IRQ, V_GIF ...: the running guest changes them, #VMEXIT writes them back. */
   virtualInterrupt = 0;
   virtualVector = 0;

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import type { CpuState } from '../cpu/cpu-state';
 import { R } from '../cpu/layout';
 import type { Guest } from '../hypervisor/guest';
@@ -25,9 +25,26 @@ function registers({ block, attention: _, ...cpu }: CpuState, without: typeof SC
   return { ...cpu, block: Buffer.from(words).toString('base64') };
 }
 
+const ZEROES = Buffer.alloc(4096);
+
+/** Most pages were never written: comparing them is cheaper than hashing them. */
+function hashPages(hash: Hash, memory: Uint8Array): void {
+  for (let at = 0; at < memory.length; at += ZEROES.length) {
+    const page = memory.subarray(at, at + ZEROES.length);
+    if (ZEROES.compare(page) !== 0) hash.update(`${at}`).update(page);
+  }
+}
+
+/** SHA-256 of memory, a whole number of pages. */
+export function memoryDigest(memory: Uint8Array): string {
+  const hash = createHash('sha256');
+  hashPages(hash, memory);
+  return hash.digest('hex');
+}
+
 function hashOf(guest: Guest, state: unknown): string {
   const hash = createHash('sha256');
-  hash.update(guest.machine.memory.u8.subarray(RAM_BASE));
+  hashPages(hash, guest.machine.memory.u8.subarray(RAM_BASE));
   hash.update(JSON.stringify(state, (_key, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value)));
   return hash.digest('hex');
 }

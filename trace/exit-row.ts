@@ -21,6 +21,16 @@ export interface ExitRow {
   readonly detail: number | undefined;
 }
 
+/** What else the hardware says of an exit, as Linux's kvm_exit event shows it. */
+export interface ExitInformation {
+  /** IDT-vectoring information (32 bits), or EXITINFO2 (64 bits). */
+  readonly info2: bigint;
+  /** VM-exit interruption information, or the low half of EXITINTINFO. */
+  readonly interruption: number;
+  /** Error code that belongs to `interruption`; 0 without one. */
+  readonly errorCode: number;
+}
+
 /** One VM entry. */
 export interface EntryRow {
   readonly vcpu: number;

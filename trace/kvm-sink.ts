@@ -1,5 +1,5 @@
 /** The text of Linux's kvm_entry and kvm_exit trace events as trace-cmd and perf print them, so that scripts written for KVM read it. */
-import type { EntryRow, ExitRow } from './exit-row';
+import type { EntryRow, ExitInformation, ExitRow } from './exit-row';
 import type { TraceOutput, TraceSink } from './sink';
 
 const hex = (value: bigint | number, digits = 0): string => `0x${value.toString(16).padStart(digits, '0')}`;
@@ -14,15 +14,12 @@ function head({ vcpu, ticks }: { readonly vcpu: number; readonly ticks: number }
 export class KvmSink implements TraceSink {
   constructor(private readonly output: TraceOutput) {}
 
-  /**
-   * DEVIATION: info2, intr_info and error_code are 0. KVM fills them with the IDT-vectoring information, the interruption information and
-   * its error code, which a row does not have.
-   */
-  write(row: ExitRow): void {
+  write(row: ExitRow, information: () => ExitInformation): void {
     const { vcpu, reason, rip, qualification } = row;
+    const { info2, interruption, errorCode } = information();
     this.output.write(
-      `${head(row)}kvm_exit:             vcpu ${vcpu} reason ${reason} rip ${hex(rip)} info1 ${hex(qualification, 16)} info2 ${hex(0, 16)} ` +
-        `intr_info ${hex(0, 8)} error_code ${hex(0, 8)}\n`,
+      `${head(row)}kvm_exit:             vcpu ${vcpu} reason ${reason} rip ${hex(rip)} info1 ${hex(qualification, 16)} info2 ${hex(info2, 16)} ` +
+        `intr_info ${hex(interruption, 8)} error_code ${hex(errorCode, 8)}\n`,
     );
   }
 

@@ -1,8 +1,9 @@
-import type { EntryRow, ExitRow } from './exit-row';
+import type { EntryRow, ExitInformation, ExitRow } from './exit-row';
 
 /** Where a trace goes. Rows come in order; nothing may be written after close(). */
 export interface TraceSink {
-  write(row: ExitRow): void;
+  /** @param information can be called until this returns. */
+  write(row: ExitRow, information: () => ExitInformation): void;
   /** The guest is about to be entered; formats that have entries of their own take it. */
   enter?(row: EntryRow): void;
   /** Completes the file: formats with an end need it. */

@@ -3,6 +3,7 @@
  * A control stands here only if the model executes it; the rest is reserved and fails VM entry.
  */
 import type { CpuProfile } from '../cpu/interfaces';
+import type { EptCapabilities } from '../ept/format';
 import { EntryControl, ExitControl, PinBased, Primary, Secondary } from './controls';
 import { FIELD_NAMES, VMCS, indexOf } from './vmcs/fields';
 import { VMCS_REGION_SIZE, VMCS_REVISION } from './vmcs/layout';
@@ -19,18 +20,19 @@ export interface VmxProfile {
   readonly vmwriteAnyField: boolean;
   /** IA32_VMX_MISC[30]: software events may be injected with instruction length 0. */
   readonly zeroLengthInjection: boolean;
-  /** EPT: leaves of 1 GB (2 MB are always there), execute-only entries, accessed and dirty flags. */
-  readonly ept: { readonly pages1G: boolean; readonly executeOnly: boolean; readonly accessedDirty: boolean };
+  /** EPT: leaves of 1 GB (2 MB are always there), execute-only entries, accessed and dirty flags. Walks of five levels come with CR4.LA57. */
+  readonly ept: Omit<EptCapabilities, 'fiveLevels'>;
 }
 
 const all = (table: Readonly<Record<string, number>>, names: readonly string[]): number => names.reduce((bits, name) => bits | table[name], 0) >>> 0;
 
 /** Everything that this model executes. */
 export const FULL_VMX_PROFILE: VmxProfile = {
-  pinBased: all(PinBased, ['EXTERNAL_INTERRUPT_EXITING', 'NMI_EXITING', 'VIRTUAL_NMIS', 'ACTIVATE_PREEMPTION_TIMER']),
+  pinBased: all(PinBased, ['EXTERNAL_INTERRUPT_EXITING', 'NMI_EXITING', 'VIRTUAL_NMIS', 'ACTIVATE_PREEMPTION_TIMER', 'PROCESS_POSTED_INTERRUPTS']),
   primary: (all(Primary, Object.keys(Primary)) & ~Primary.ACTIVATE_TERTIARY_CONTROLS) >>> 0,
   // prettier-ignore
   secondary: all(Secondary, [
+    'VIRTUALIZE_APIC_ACCESSES', 'VIRTUALIZE_X2APIC_MODE', 'APIC_REGISTER_VIRTUALIZATION', 'VIRTUAL_INTERRUPT_DELIVERY',
     'ENABLE_EPT', 'DESCRIPTOR_TABLE_EXITING', 'ENABLE_RDTSCP', 'ENABLE_VPID', 'WBINVD_EXITING', 'UNRESTRICTED_GUEST',
     'RDRAND_EXITING', 'ENABLE_INVPCID', 'RDSEED_EXITING', 'ENABLE_XSAVES_XRSTORS',
   ]),
@@ -108,7 +110,7 @@ export interface VmxCapabilities {
   readonly zeroLengthInjection: boolean;
   /** Activity states that VM entry may establish, a bit for each value of the field. */
   readonly activityStates: number;
-  readonly ept: VmxProfile['ept'];
+  readonly ept: EptCapabilities;
   /** fields[fieldNumber]: the VMCS has this field. */
   readonly fields: readonly boolean[];
   /** What RDMSR answers; absent: no such MSR. */
@@ -154,10 +156,12 @@ export function vmxCapabilities(cpu: CpuProfile, vmx: VmxProfile, cr4Fixed1: num
     (vmx.zeroLengthInjection ? 1 << 30 : 0);
   const hasEpt = (secondary.allowed1 & Secondary.ENABLE_EPT) !== 0;
   const hasVpid = (secondary.allowed1 & Secondary.ENABLE_VPID) !== 0;
+  const ept: EptCapabilities = { ...vmx.ept, fiveLevels: cpu.has('la57') };
   let eptVpid = 0n;
   if (hasEpt) eptVpid |= (1n << 6n) | (1n << 8n) | (1n << 14n) | (1n << 16n) | (1n << 20n) | (1n << 22n) | (3n << 25n);
   if (hasEpt && vmx.ept.executeOnly) eptVpid |= 1n;
   if (hasEpt && vmx.ept.pages1G) eptVpid |= 1n << 17n;
+  if (hasEpt && ept.fiveLevels) eptVpid |= 1n << 7n;
   if (hasEpt && vmx.ept.accessedDirty) eptVpid |= 1n << 21n;
   if (hasVpid) eptVpid |= (1n << 32n) | (15n << 40n);
 
@@ -193,7 +197,7 @@ export function vmxCapabilities(cpu: CpuProfile, vmx: VmxProfile, cr4Fixed1: num
     vmwriteAnyField: vmx.vmwriteAnyField,
     zeroLengthInjection: vmx.zeroLengthInjection,
     activityStates: 0b0011,
-    ept: vmx.ept,
+    ept,
     fields,
     msrs,
   };

@@ -1,5 +1,6 @@
 /** What VT-x keeps beside registers and memory, as plain data. The rest of a snapshot is the vCPU block and RAM. */
 import type { EptState } from '../ept/ept';
+import type { VirtualApicState } from './apic-virtualization/virtual-apic';
 import { rememberChecks, selectVmcs } from './current-vmcs';
 import { switchTranslation } from './entry/latch';
 import type { State } from './operation';
@@ -17,7 +18,7 @@ export interface VmxSnapshot {
   readonly firstInstruction: number;
   readonly virtualNmiBlocked: boolean;
   readonly nmiBlockingKept: boolean;
-  readonly tprBelowThreshold: boolean;
+  readonly apic: VirtualApicState;
   /** Which entry checks were found good on the current VMCS, and by pointer on others: without it a restored run could check more than the first. */
   readonly passedGroups: number;
   readonly passed: readonly (readonly [vmcs: number, groups: number])[];
@@ -43,7 +44,7 @@ export function saveVmx(vmx: Vmx): VmxSnapshot {
     firstInstruction: vmx.firstInstruction,
     virtualNmiBlocked: vmx.virtualNmiBlocked,
     nmiBlockingKept: vmx.nmiBlockingKept,
-    tprBelowThreshold: vmx.tprBelowThreshold,
+    apic: vmx.apic.saveState(),
     passedGroups: vmx.passedGroups,
     passed: [...vmx.passedElsewhere],
     controls: [vmx.pinBased, vmx.primary, vmx.secondary, vmx.exitControls, vmx.entryControls],
@@ -72,11 +73,12 @@ export function restoreVmx(vmx: Vmx, s: VmxSnapshot): void {
   vmx.firstInstruction = s.firstInstruction;
   vmx.virtualNmiBlocked = s.virtualNmiBlocked;
   vmx.nmiBlockingKept = s.nmiBlockingKept;
-  vmx.tprBelowThreshold = s.tprBelowThreshold;
+  vmx.apic.restoreState(s.apic);
   vmx.passedInLongMode = s.passedInLongMode;
   vmx.exits = s.exits;
   vmx.nmiUnblockedAt = s.nmiUnblockedAt;
   [vmx.pinBased, vmx.primary, vmx.secondary, vmx.exitControls, vmx.entryControls] = s.controls;
+  vmx.cpu.mmu.intercept(0, undefined);
   vmx.cpu.mmu.asid = 0;
   if (s.guestMode) switchTranslation(vmx);
   vmx.ept.restoreState(s.ept);

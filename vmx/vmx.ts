@@ -11,6 +11,10 @@ import { R } from '../cpu/layout';
 import { supportedCr4 } from '../cpu/system/control-state';
 import type { Stateful } from '../memory/stateful';
 import { Ept } from '../ept/ept';
+import { ApicAccessPage } from './apic-virtualization/apic-access-page';
+import { readCr8, writeCr8 } from './apic-virtualization/priority';
+import { VirtualApic } from './apic-virtualization/virtual-apic';
+import { readX2apic, writeX2apic } from './apic-virtualization/x2apic';
 import { armed, boundary, nmiUnblocked } from './boundary';
 import { FULL_VMX_PROFILE, vmxCapabilities, type VmxCapabilities, type VmxProfile } from './capabilities';
 import { controlAllowed, controlsAllowVmx, readControl, writeControl } from './control-registers';
@@ -36,7 +40,6 @@ import { VmcsEntryState } from './entry/entry-state';
 import { CurrentVmcs } from './vmcs/access';
 import { GUEST_REGISTER_WORDS } from './vmcs/guest-registers';
 import { OFFSET, accessBits } from './vmcs/layout';
-import { readVirtualTpr, writeVirtualTpr } from './virtual-tpr';
 
 /** Hears of what happens; every hook may be absent. */
 export interface VmxObserver {
@@ -62,6 +65,8 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
   readonly ept: Ept;
   readonly vmcs: CurrentVmcs;
   readonly entryState: EntryState;
+  readonly apic: VirtualApic;
+  readonly apicAccessPage = new ApicAccessPage(this);
   observer: VmxObserver = {};
   /** VM exits so far, failed entries not counted. */
   exits = 0;
@@ -91,7 +96,6 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
   virtualNmiBlocked = false;
   /** Blocking by NMI as the entry established it; IRET does not end it if NMIs exit. */
   nmiBlockingKept = false;
-  tprBelowThreshold = false;
   /** The event that VM entry is injecting now. */
   injecting: CpuEvent | undefined;
   /** IDT-vectoring information of the exit being made: see withVectoring(). */
@@ -116,6 +120,7 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
     this.capabilities = vmxCapabilities(cpu.profile, options.profile ?? FULL_VMX_PROFILE, supportedCr4(cpu));
     this.vmcs = new CurrentVmcs(cpu.memory);
     this.entryState = new VmcsEntryState(this);
+    this.apic = new VirtualApic(cpu.memory, this.vmcs);
     this.ept = new Ept(cpu.memory, cpu.profile.physicalAddressWidth, this.capabilities.ept, (fault) => exitOnEptFault(this, fault));
     cpu.set64(R.FEATURE_CONTROL, options.featureControl ?? 5n);
   }
@@ -262,7 +267,9 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
     const { mmu } = this.cpu;
     this.guestMode = false;
     this.entryIncomplete = false;
+    this.apic.reset();
     this.ept.disable();
+    mmu.intercept(0, undefined);
     mmu.asid = 0;
     if ((this.secondary & Secondary.ENABLE_VPID) === 0) mmu.flushAsid(0);
   }
@@ -369,18 +376,16 @@ export class Vmx implements Interception, Stateful<VmxSnapshot> {
   }
 
   readMsr(index: number): bigint | undefined {
-    return readVmxMsr(this, index);
+    return (this.guestMode ? readX2apic(this, index) : undefined) ?? readVmxMsr(this, index);
   }
   writeMsr(index: number, value: bigint): boolean {
-    return writeVmxMsr(this, index, value);
+    return (this.guestMode && writeX2apic(this, index, value)) || writeVmxMsr(this, index, value);
   }
-
-  // ---- the virtual TPR. SDM "Virtualizing CR8-Based TPR Accesses" ----
 
   readCr8(): number | undefined {
-    return readVirtualTpr(this);
+    return readCr8(this);
   }
   writeCr8(value: number): boolean {
-    return writeVirtualTpr(this, value);
+    return writeCr8(this, value);
   }
 }

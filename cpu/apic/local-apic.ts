@@ -193,7 +193,7 @@ export class LocalApic implements InterruptController, MmioDevice, Stateful<Loca
     this.lvt.signal(LVT_ERROR);
   }
 
-  private endOfInterrupt(): void {
+  endOfInterrupt(): void {
     const served = this.priority.end();
     if (served === undefined) return;
     if (served.level) {

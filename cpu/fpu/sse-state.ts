@@ -115,7 +115,7 @@ function linearAddress(cpu: Cpu, insn: Insn, bytes: number): void {
   low |= 0;
   // The last byte must be canonical too.
   const end = high + Math.floor(((low >>> 0) + bytes - 1) / TWO32);
-  if ((high << 16) >> 16 !== high || (end << 16) >> 16 !== (end | 0)) cpu.raise(insn.segment === Segment.SS ? Vector.SS : Vector.GP, 0);
+  if (!cpu.mmu.canonicalHigh(high) || !cpu.mmu.canonicalHigh(end)) cpu.raise(insn.segment === Segment.SS ? Vector.SS : Vector.GP, 0);
   linearLow = low;
   linearHigh = high;
 }

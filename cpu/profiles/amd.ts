@@ -1,6 +1,6 @@
 /** An AMD server processor of the Zen 4 generation as far as identity goes; its features are those that execute. */
 import { xsaveLeaves } from './intel';
-import { brandString, cacheLeaf, vendorString, type Leaf, type Registers, type VendorIdentity } from './vendor';
+import { addressWidths, brandString, cacheLeaf, vendorString, type Leaf, type Registers, type VendorIdentity } from './vendor';
 
 const HIGHEST_BASIC = 0xd;
 const HIGHEST_EXTENDED = 0x8000_0021;
@@ -16,8 +16,8 @@ const DEFAULTS =
 /** Leaf 8000_000Ah, "SVM Revision and Feature Identification". */
 const SVM_REVISION = 1;
 const SVM_ASIDS = 0x8000;
-/** NP, SVML, NRIPS, TscRateMsr, VmcbClean, FlushByAsid, DecodeAssists, PauseFilter and threshold, virtual VMLOAD/VMSAVE, VGIF, VNMI: svm/capabilities.ts. */
-const SVM_FEATURES = 0x0201_94fd;
+/** NP, LbrVirt, SVML, NRIPS, TscRateMsr, VmcbClean, FlushByAsid, DecodeAssists, PauseFilter and threshold, virtual VMLOAD/VMSAVE, VGIF, VNMI: svm/capabilities.ts. */
+const SVM_FEATURES = 0x0201_94ff;
 
 export const AMD: VendorIdentity = {
   vendor: 'amd',
@@ -45,7 +45,7 @@ export const AMD: VendorIdentity = {
       [0x8000_0006, 0, [0x5c00_2200, 0x6c00_4200, 0x0400_6140, 0x0100_8140]],
       [0x8000_0007, 0, [0, 0, 0, 0]],
       // ECX: one thread in the package.
-      [0x8000_0008, 0, [physicalAddressWidth | (48 << 8), 0, 0, 0]],
+      [0x8000_0008, 0, [addressWidths(features, physicalAddressWidth), 0, 0, 0]],
       ...(features.has('svm') ? ([[0x8000_000a, 0, [SVM_REVISION, SVM_ASIDS, 0, SVM_FEATURES]]] as Leaf[]) : []),
       [0x8000_001d, 0, cacheLeaf(1, 1, 32, 8)],
       [0x8000_001d, 1, cacheLeaf(2, 1, 32, 8)],

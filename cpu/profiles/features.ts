@@ -77,6 +77,7 @@ export const FEATURES: readonly Feature[] = [
   ]),
   ...bits(0x7, 0, 'ecx', [
     ['umip', 2],
+    ['la57', 16, { requires: ['lm'] }],
     ['rdpid', 22],
   ]),
   ...bits(0x7, 0, 'edx', [

@@ -2,7 +2,7 @@
  * An Intel server processor of the Cascade Lake generation as far as identity goes; its features are those that execute.
  * The base clock is 1 GHz: one retired instruction is one tick.
  */
-import { XSAVE_BYTES, brandString, cacheLeaf, vendorString, type Leaf, type Registers, type VendorIdentity } from './vendor';
+import { XSAVE_BYTES, addressWidths, brandString, cacheLeaf, vendorString, type Leaf, type Registers, type VendorIdentity } from './vendor';
 
 const HIGHEST_BASIC = 0x16;
 const HIGHEST_EXTENDED = 0x8000_0008;
@@ -52,7 +52,7 @@ export const INTEL: VendorIdentity = {
       ...brandString('vmexit Intel-compatible processor @ 1.00GHz'),
       // L2: 1 MiB, 16-way (encoding 8), 64-byte lines.
       [0x8000_0006, 0, [0, 0, (1024 << 16) | (8 << 12) | 64, 0]],
-      [0x8000_0008, 0, [physicalAddressWidth | (48 << 8), 0, 0, 0]],
+      [0x8000_0008, 0, [addressWidths(features, physicalAddressWidth), 0, 0, 0]],
     ];
   },
   // SDM "CPUID": an invalid subleaf of leaf 0Bh repeats ECX[7:0] and the x2APIC id.

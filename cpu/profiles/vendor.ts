@@ -15,6 +15,9 @@ export interface VendorIdentity {
   beyondLastSubleaf(leaf: number, subleaf: number): Registers;
 }
 
+/** Leaf 8000_0008h EAX: MAXPHYADDR and, in bits 15:8, MAXLINADDR. */
+export const addressWidths = (features: ReadonlySet<string>, physical: number): number => physical | ((features.has('la57') ? 57 : 48) << 8);
+
 /** One key for leaf and subleaf. Subleaves above 255 do not exist. */
 export const leafKey = (leaf: number, subleaf: number): number => leaf * 256 + Math.min(subleaf >>> 0, 255);
 

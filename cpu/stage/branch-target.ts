@@ -11,14 +11,17 @@ import { Segment } from '../decoder/insn';
 import { JUMP_CACHE, R, S, seg } from '../layout';
 import { jumpSlot } from './jump-hash';
 import { Rec, Status } from './record';
-import { I64, add, and, c32, c64, call, eq, gtu, load32, load64, load8u, ne, or, shr, sub, wrap, xor, zext, type Fn, type Value } from './wasm';
+import { I64, add, and, c32, c64, call, eq, eqz, gtu, load32, load64, load8u, ne, or, shr, sub, wrap, xor, zext, type Fn, type Value } from './wasm';
 
 /** What targetFunction gives for a target that the branch may not go to: no linear address, because it is not canonical. */
 const REFUSED = 0x8000_0000_0000_0000n;
-const HALF_48 = 0x8000_0000_0000;
 
-/** i32, not 0: bits 63:47 differ. */
-export const nonCanonical = (linear: Value): Value => wrap(shr(add(linear, c64(HALF_48)), c64(48)));
+/** i32, not 0: bits 63:width-1 differ. */
+const beyond = (linear: Value, width: 48 | 57): Value => wrap(shr(add(linear, c64(1n << BigInt(width - 1))), c64(width)));
+/** Does `then` with an address that is not canonical. Only one of more than 48 bits looks at how many there are. */
+export function ifNonCanonical(f: Fn, cpu: Value, linear: Value, then: () => void): void {
+  f.if(beyond(linear, 48), () => f.if(or(eqz(load32(cpu, R.LA57)), beyond(linear, 57)), then));
+}
 const ipMask = (cpu: Value): Value => load64(cpu, R.IP_MASK);
 const codeBase = (cpu: Value): Value => load64(cpu, R.CODE_BASE);
 /** Offset in CS of a linear address. */
@@ -32,7 +35,7 @@ export const refused = (target: Value): Value => eq(target, c64(REFUSED));
 export function buildTarget(f: Fn): void {
   const [cpu, record, linear] = [f.get(0), f.get(1), f.get(2)];
   f.if(eq(ipMask(cpu), c64(-1)), () => {
-    f.if(nonCanonical(linear), () => f.return(c64(REFUSED)));
+    ifNonCanonical(f, cpu, linear, () => f.return(c64(REFUSED)));
     f.return(linear);
   });
   const ip = f.local(I64);
@@ -70,7 +73,7 @@ export function buildBranch(f: Fn, handlerType: number, target: number): void {
   const [cpu, record, linear] = [f.get(0), f.get(1), f.get(2)];
   const to = f.local(I64);
   f.set(to, linear);
-  f.if(or(ne(ipMask(cpu), c64(-1)), nonCanonical(linear)), () => {
+  f.if(or(ne(ipMask(cpu), c64(-1)), beyond(linear, 48)), () => {
     f.set(to, call(target, I64, cpu, record, linear));
     f.if(refused(f.get(to)), () => refuse(f, cpu, record));
   });

@@ -9,7 +9,7 @@ import type { Definition } from '../instructions/definition';
 import { DEFINITIONS } from '../instructions/definitions';
 import { MAX_BLOCK, Rec, Status } from './record';
 import { buildArithmetic } from './arithmetic-flags';
-import { buildArrive, buildBranch, buildJump, buildTarget, ipOf, nonCanonical } from './branch-target';
+import { buildArrive, buildBranch, buildJump, buildTarget, ifNonCanonical, ipOf } from './branch-target';
 import { Stage } from './stage';
 import type { SharedFunctions, Specialisation } from './staging';
 import {
@@ -164,7 +164,7 @@ class InterpreterStage extends Stage {
     const target = this.let(and(add(load64(this.cpu, R.RIP), load64(this.cpu, R.CODE_BASE)), load64(this.cpu, R.IP_MASK)));
     this.charge(() => this.leaveAt(Status.Budget, target));
     // Never to the jump cache, whose tags distinguish canonical addresses only.
-    this.f.if(nonCanonical(target), () => this.leaveAt(Status.Link, target));
+    ifNonCanonical(this.f, this.cpu, target, () => this.leaveAt(Status.Link, target));
     this.f.tailCall(this.shared.jump, this.cpu, this.record, target);
   }
 }
@@ -195,7 +195,10 @@ class HandlerSet {
   }
 }
 
-/** The compiled interpreter of one machine: its handlers and how to enter them. */
+/** Runs records from `record` until something needs TypeScript. */
+export type RunRecords = (cpu: number, record: number) => Status;
+
+/** The compiled interpreter: its handlers and how to enter them. The same for every machine: interpreter() stages it once. */
 export class Interpreter {
   private readonly sets = new Map<string, HandlerSet>();
   private readonly definitions = new Map<string, Definition>();
@@ -204,11 +207,10 @@ export class Interpreter {
   private readonly conditions: Int32Array[] = [];
   readonly handlerCount: number;
   readonly moduleBytes: number;
-  /** Runs records from `record` until something needs TypeScript. */
-  readonly run: (cpu: number, record: number) => Status;
+  private readonly compiled: WebAssembly.Module;
 
-  constructor(memory: WebAssembly.Memory, imports: Imports) {
-    const module = new Module(memory.buffer.byteLength / 65536, 1);
+  constructor() {
+    const module = new Module(1);
     const slowTranslate = module.importFunction('translate', [I32, I32, I32, I32, I32], [I32]);
     const system = module.importFunction('system', [I32, I32], [I32]);
     const divide = module.importFunction('divide', [I32, I64, I32], [I32]);
@@ -247,9 +249,14 @@ export class Interpreter {
     const bytes = module.encode();
     this.handlerCount = module.elements.length;
     this.moduleBytes = bytes.length;
-    const table = new WebAssembly.Table({ element: 'anyfunc', initial: module.elements.length + 1 });
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { ...imports, memory, table } as unknown as WebAssembly.ModuleImports });
-    this.run = instance.exports.run as (cpu: number, record: number) => Status;
+    this.compiled = new WebAssembly.Module(bytes);
+  }
+
+  /** The interpreter of the machine with this memory. */
+  instantiate(memory: WebAssembly.Memory, imports: Imports): RunRecords {
+    const table = new WebAssembly.Table({ element: 'anyfunc', initial: this.handlerCount + 1 });
+    const instance = new WebAssembly.Instance(this.compiled, { env: { ...imports, memory, table } as unknown as WebAssembly.ModuleImports });
+    return instance.exports.run as RunRecords;
   }
 
   private buildDefinition(d: Definition, handler: (spec: Specialisation, body: (e: InterpreterStage) => void) => number): void {
@@ -362,6 +369,9 @@ export class Interpreter {
     return this.conditions[cc][producer];
   }
 }
+
+let staged: Interpreter | undefined;
+export const interpreter = (): Interpreter => (staged ??= new Interpreter());
 
 /** (cpu, record, linear, flags) -> host address or 0: the victim way of the TLB, then TypeScript. A victim hit swaps the two entries. */
 function buildTranslate(f: Fn, slow: number): void {

@@ -12,7 +12,7 @@ import { SlowFlag } from '../slow-path';
 import { Cr0 } from '../registers';
 import { FlagStage } from './flag-stage';
 import { Status } from './record';
-import { codeLimit, nonCanonical, refused } from './branch-target';
+import { codeLimit, ifNonCanonical, refused } from './branch-target';
 import { type Value, I32, I64, add, and, c32, c64, call, gtu, load32, load64, ltu, or, shl, sub, wrap, xor } from './wasm';
 
 const [FSW_ES, FSW_TOP] = [0x80, 0x3800];
@@ -117,7 +117,7 @@ export abstract class Stage extends FlagStage {
   /** Leaves with #GP(0) if a near branch to the offset `ip` of `size` bits is not allowed. Nothing must have changed yet. */
   checkIp(ip: Value, size: number): void {
     if (!this.spec.legacy) {
-      if (size === 64) this.f.if(nonCanonical(ip), () => this.leave(Status.BranchFault));
+      if (size === 64) ifNonCanonical(this.f, this.cpu, ip, () => this.leave(Status.BranchFault));
     } else this.f.if(gtu(this.toI64(ip), codeLimit(this.cpu)), () => this.leave(Status.BranchFault));
   }
   /** The same for a direct branch, if it is taken. */
@@ -131,7 +131,7 @@ export abstract class Stage extends FlagStage {
   /** The same for CALL, which is always taken. */
   checkCallTarget(): void {
     if (this.spec.legacy) this.refuseTarget();
-    else this.f.if(nonCanonical(this.targetLinear()), () => this.leave(Status.BranchFault));
+    else ifNonCanonical(this.f, this.cpu, this.targetLinear(), () => this.leave(Status.BranchFault));
   }
 
   /** Runs the record's TypeScript handler; leaves if it unwound. */

@@ -1,6 +1,9 @@
 import { Fn, type ValueType } from './wasm';
 import { Bytes } from './wasm-bytes';
 
+/** 4 GiB: a module with this limit takes a memory of any size. */
+const MOST_PAGES = 0x1_0000;
+
 /** A module that imports memory and a table from "env", beside functions, and exports functions by name. */
 export class Module {
   private readonly types: string[] = [];
@@ -10,10 +13,7 @@ export class Module {
   private readonly exports: { name: string; index: number }[] = [];
   /** Function indexes placed in the table from tableOffset on. */
   readonly elements: number[] = [];
-  constructor(
-    private readonly memoryPages: number,
-    private readonly tableOffset: number,
-  ) {}
+  constructor(private readonly tableOffset: number) {}
 
   type(parameters: readonly ValueType[], results: readonly ValueType[]): number {
     const key = `${parameters.join()}>${results.join()}`;
@@ -63,8 +63,8 @@ export class Module {
       b.name('memory');
       b.u8(2);
       b.u8(1);
-      b.u32(this.memoryPages);
-      b.u32(this.memoryPages);
+      b.u32(1);
+      b.u32(MOST_PAGES);
       b.name('env');
       b.name('table');
       b.u8(1);

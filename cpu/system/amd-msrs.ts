@@ -53,11 +53,11 @@ const CONFIGURATION: readonly (readonly [index: number, name: string])[] = [
   [0xc001_102e, 'BP_CFG'],
 ];
 
-/** Branch records that DEBUGCTL.LBR would fill. */
+/** Branch records (../branch-records.ts): "These MSRs are read-only." */
 const LAST_BRANCH = ['LastBranchFromIP', 'LastBranchToIP', 'LastIntFromIP', 'LastIntToIP'];
 
 export const AMD_MSRS: readonly Msr[] = [
-  ...LAST_BRANCH.map((name, n): Msr => ({ index: 0x1db + n, name, when: amd, ...fixed(0n) })),
+  ...LAST_BRANCH.map((name, n): Msr => ({ index: 0x1db + n, name, when: amd, read: (cpu) => cpu.get64(R.LAST_BRANCH_FROM + 8 * n) })),
   ...counters,
   { index: 0xc001_0010, name: 'SYSCFG', when: amd, ...only(R.SYSCFG, SYSCFG_WRITABLE) },
   { index: 0xc001_0015, name: 'HWCR', when: amd, ...hwcr },

@@ -12,7 +12,7 @@ import { R } from '../layout';
 const CR0_BITS = (Cr0.PE | Cr0.MP | Cr0.EM | Cr0.TS | Cr0.ET | Cr0.NE | Cr0.WP | Cr0.AM | Cr0.NW | Cr0.CD | Cr0.PG) >>> 0;
 /** Changes of CR0 / CR4 that make cached translations wrong. */
 const CR0_TRANSLATION = Cr0.PG | Cr0.WP;
-const CR4_TRANSLATION = Cr4.PSE | Cr4.PAE | Cr4.PGE | Cr4.PCIDE | Cr4.SMEP | Cr4.SMAP;
+const CR4_TRANSLATION = Cr4.PSE | Cr4.PAE | Cr4.PGE | Cr4.PCIDE | Cr4.SMEP | Cr4.SMAP | Cr4.LA57;
 /** Changes after which PAE paging loads its PDPTE registers again: SDM "PDPTE Registers". */
 const CR0_PDPTE = Cr0.PG | Cr0.CD | Cr0.NW;
 const CR4_PDPTE = Cr4.PSE | Cr4.PAE | Cr4.PGE | Cr4.SMEP;
@@ -29,6 +29,7 @@ const CR4_FEATURES: readonly (readonly [bit: number, feature: string])[] = [
   [Cr4.OSFXSR, 'fxsr'],
   [Cr4.OSXMMEXCPT, 'sse'],
   [Cr4.UMIP, 'umip'],
+  [Cr4.LA57, 'la57'],
   [Cr4.VMXE, 'vmx'],
   [Cr4.FSGSBASE, 'fsgsbase'],
   [Cr4.PCIDE, 'pcid'],
@@ -173,7 +174,8 @@ export function writeCr4(cpu: Cpu, value: number): void {
   const old = cpu.cr4;
   if ((value & ~supportedCr4(cpu)) !== 0) cpu.gp();
   if (cpu.longMode) {
-    if ((value & Cr4.PAE) === 0) cpu.gp();
+    // Between 4-level and 5-level paging the way leads through paging off.
+    if ((value & Cr4.PAE) === 0 || ((old ^ value) & Cr4.LA57) !== 0) cpu.gp();
   } else if ((value & Cr4.PCIDE) !== 0) cpu.gp();
   if ((value & ~old & Cr4.PCIDE) !== 0 && (cpu.get32(R.CR3) & 0xfff) !== 0) cpu.gp();
   requireAllowed(cpu, 4, value >>> 0);

@@ -13,7 +13,7 @@ function load(cpu: Cpu, insn: Insn, what: Sensitive, base: number, limit: number
   const linear = cpu.linearOf(insn, bytes + 2, false);
   const newLimit = Number(cpu.readLinear(linear, 2));
   const newBase = cpu.readLinear(linear + 2n, bytes);
-  if (bytes === 8 && !cpu.mmu.canonical(newBase)) cpu.gp();
+  if (bytes === 8 && !cpu.mmu.canonicalForProcessor(newBase)) cpu.gp();
   // A 16-bit operand size loads 24 bits of the base.
   cpu.set64(base, bytes === 4 && insn.operandSize === 16 ? newBase & 0xff_ffffn : newBase);
   cpu.set32(limit, newLimit);

@@ -74,7 +74,7 @@ function quickHost(cpu: Cpu, insn: Insn): number {
   const carry = Math.floor(low / TWO32);
   low -= carry * TWO32;
   high = (high + carry) % TWO32;
-  if ((low & 15) !== 0 || (high << 16) >> 16 !== (high | 0)) return 0;
+  if ((low & 15) !== 0 || !cpu.mmu.canonicalHigh(high)) return 0;
   return cpu.mmu.hostOf(low | 0, high | 0, Access.Write, 16);
 }
 

@@ -21,17 +21,27 @@ function mergeFlags(cpu: Cpu, image: number, bytes: number): number {
   return (cpu.rflags() & ~mask & ~(bytes > 2 ? 0 : Flag.RF)) | (image & mask);
 }
 
-/** NMIs may come again, from here on even if the return faults. */
+/** NMIs may come again. */
 function unblockNmi(cpu: Cpu): void {
   cpu.nmiBlocked = false;
   cpu.interception?.nmiUnblocked();
   if (cpu.nmiPending) cpu.attention = true;
 }
 
+/**
+ * SDM "Handling Multiple NMIs": the next IRET ends the blocking, even if it faults. APM "NMI Virtualization": V_NMI_MASK is cleared on
+ * successful completion of IRET, and what the guest cannot tell apart must not differ without a hypervisor.
+ */
 function interruptReturn(cpu: Cpu, insn: Insn): void {
   cpu.intercept(Sensitive.IRET);
+  const unblocksEarly = cpu.profile.vendor === 'intel';
+  if (unblocksEarly) unblockNmi(cpu);
+  popFrame(cpu, insn);
+  if (!unblocksEarly) unblockNmi(cpu);
+}
+
+function popFrame(cpu: Cpu, insn: Insn): void {
   const bytes = insn.operandSize / 8;
-  unblockNmi(cpu);
   const at = (i: number): bigint => cpu.readLinear(stackLinear(cpu, i * bytes, bytes, false), bytes);
   const offset = at(0);
   const selector = Number(at(1) & 0xffffn);

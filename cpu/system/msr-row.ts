@@ -42,7 +42,7 @@ export const keeping = (offset: number, writable: bigint): Access => ({
 });
 export const canonical = (offset: number): Access => ({
   read: (cpu) => cpu.get64(offset),
-  write: (cpu, v) => (cpu.mmu.canonical(v) ? cpu.set64(offset, v) : cpu.gp()),
+  write: (cpu, v) => (cpu.mmu.canonicalForProcessor(v) ? cpu.set64(offset, v) : cpu.gp()),
 });
 /** Software may write anything and reads 0. */
 export const ignored: Access = { read: () => 0n, write: () => {} };

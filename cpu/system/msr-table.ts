@@ -3,6 +3,7 @@
  * Registers of the local APIC (1Bh, 6E0h, 800h-8FFh) and of VMX and SVM are read and written by those (msr.ts). An MSR that no row
  * and none of them knows raises #GP(0).
  */
+import { DEBUGCTL_DEFINED } from '../branch-records';
 import type { Cpu } from '../cpu';
 import { Segment } from '../decoder/insn';
 import { R, S, seg } from '../layout';
@@ -77,10 +78,18 @@ const tscAuxWrite = (cpu: Cpu, v: bigint): void => {
 
 /** IA32_SPEC_CTRL: IBRS. */
 const SPEC_CTRL_BITS = 1n;
-/** IA32_DEBUGCTL: LBR, BTF. */
-const DEBUGCTL_BITS = 3n;
 /** MCG_STATUS: RIPV, EIPV, MCIP. */
 const MCG_STATUS_BITS = 7n;
+
+/** The step loop has to look whether there are branches to record. */
+const debugControl: Access = {
+  read: (cpu) => cpu.get64(R.DEBUGCTL),
+  write: (cpu, v) => {
+    if ((v & ~BigInt(DEBUGCTL_DEFINED)) !== 0n) cpu.gp();
+    cpu.set64(R.DEBUGCTL, v);
+    cpu.attention = true;
+  },
+};
 
 const segmentBase = (segment: number): Access => canonical(seg(segment, S.BASE));
 
@@ -124,8 +133,7 @@ export const MSRS: readonly Msr[] = [
   { index: 0x179, name: 'IA32_MCG_CAP', when: having('mca'), ...fixed(0n) },
   { index: 0x17a, name: 'IA32_MCG_STATUS', when: having('mca'), ...only(R.MCG_STATUS, MCG_STATUS_BITS) },
   { index: 0x1a0, name: 'IA32_MISC_ENABLE', when: intel, ...keeping(R.MISC_ENABLE, MISC_ENABLE_WRITABLE) },
-  // DEVIATION: LBR can be set, but no branch records exist; BTF can be set, but TF still traps every instruction.
-  { index: 0x1d9, name: 'IA32_DEBUGCTL', ...only(R.DEBUGCTL, DEBUGCTL_BITS) },
+  { index: 0x1d9, name: 'IA32_DEBUGCTL', ...debugControl },
   ...Array.from({ length: MTRR_VARIABLE_RANGES }, (_, n) => variableMtrr(n)).flat(),
   ...MTRR_FIXED_INDEXES.map(fixedMtrr),
   {

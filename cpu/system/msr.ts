@@ -118,6 +118,7 @@ export function resetSystemRegisters(cpu: Cpu): void {
     cpu.set64(R.DE_CFG, DE_CFG_RESET);
     for (const offset of [R.SYSCFG, R.TOP_MEM, R.TOP_MEM2, R.MMIO_CFG_BASE]) cpu.set64(offset, 0n);
     for (const offset of [R.CPUID_OVERRIDE_7, R.CPUID_OVERRIDE_1, R.CPUID_OVERRIDE_EXTENDED]) cpu.set64(offset, 0n);
+    for (const offset of [R.LAST_BRANCH_FROM, R.LAST_BRANCH_TO, R.LAST_INT_FROM, R.LAST_INT_TO]) cpu.set64(offset, 0n);
     for (let n = 0; n < 2 * COUNTERS; n++) cpu.set64(R.PERF_SELECT + 8 * n, 0n);
   }
   cpu.mmu.flushAll();

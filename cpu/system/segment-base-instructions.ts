@@ -34,7 +34,7 @@ const writeBase =
   (cpu: Cpu, insn: Insn): void => {
     requireFsgsbase(cpu);
     const base = cpu.gprSized(insn.dst, insn.size);
-    if (!cpu.mmu.canonical(base)) cpu.gp();
+    if (!cpu.mmu.canonicalForProcessor(base)) cpu.gp();
     cpu.set64(offset, base);
   };
 

@@ -38,7 +38,7 @@ function pushQuick(cpu: Cpu, value: number): boolean {
   const low = cpu.u32[word];
   if (cpu.codeSize !== 64 || low < 8 || ((low - 8) & 0xfff) > 0xff8) return false;
   const high = cpu.u32[word + 1];
-  if ((high << 16) >> 16 !== (high | 0)) return false;
+  if (!cpu.mmu.canonicalHigh(high)) return false;
   const host = cpu.mmu.hostOf((low - 8) | 0, high | 0, Access.Write, 8);
   if (host === 0) return false;
   cpu.memory.view.setUint32(host, value, true);
@@ -53,7 +53,7 @@ export function popNumber(cpu: Cpu, bytes: number): number {
     const word = (cpu.base + R.GPR + RSP * 8) >>> 2;
     const low = cpu.u32[word];
     const high = cpu.u32[word + 1];
-    if (cpu.codeSize === 64 && low < 0xffff_fff8 && (low & 0xfff) <= 0xff8 && (high << 16) >> 16 === (high | 0)) {
+    if (cpu.codeSize === 64 && low < 0xffff_fff8 && (low & 0xfff) <= 0xff8 && cpu.mmu.canonicalHigh(high)) {
       const host = cpu.mmu.hostOf(low | 0, high | 0, Access.Read, 8);
       if (host !== 0) {
         cpu.u32[word] = low + 8;

@@ -12,7 +12,7 @@ function invlpg(cpu: Cpu, insn: Insn): void {
   const base = long && insn.segment < Segment.FS ? 0n : cpu.segmentBase(insn.segment);
   const linear = BigInt.asUintN(long ? 64 : 32, base + offset);
   cpu.intercept(Sensitive.INVLPG, 0, linear);
-  if (cpu.mmu.canonical(linear)) cpu.mmu.invalidatePage(linear);
+  if (cpu.mmu.canonicalForProcessor(linear)) cpu.mmu.invalidatePage(linear);
 }
 
 /** SDM volume 2, "INVPCID": types. */
@@ -35,7 +35,7 @@ function invpcid(cpu: Cpu, insn: Insn): void {
   const pcid = Number(low);
   switch (Number(type) as InvpcidType) {
     case InvpcidType.Address:
-      if ((pcid !== 0 && (cpu.cr4 & Cr4.PCIDE) === 0) || !cpu.mmu.canonical(linear)) cpu.gp();
+      if ((pcid !== 0 && (cpu.cr4 & Cr4.PCIDE) === 0) || !cpu.mmu.canonicalForProcessor(linear)) cpu.gp();
       return cpu.mmu.invalidatePcid(pcid, linear);
     case InvpcidType.Context:
       if (pcid !== 0 && (cpu.cr4 & Cr4.PCIDE) === 0) cpu.gp();

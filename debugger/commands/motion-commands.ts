@@ -1,4 +1,5 @@
 /** Running, stepping, and going back. */
+import { stepOut } from '../step-out';
 import { DebugError, type Motion } from '../target';
 import { countOf, requireNothing, words, type Command, type CommandContext, type CommandGroup, type CommandWork } from './command';
 
@@ -72,6 +73,13 @@ export const MOTION_COMMANDS: readonly Command[] = [
     ({ session }, args) => {
       requireNothing(args);
       return session.next();
+    },
+  ),
+  forward(
+    { name: 'finish', short: ['fin'], usage: '', help: 'run until the function that the guest is in has returned', example: 'finish', repeats: true },
+    ({ session }, args) => {
+      requireNothing(args);
+      return stepOut(session);
     },
   ),
   forward(

@@ -114,6 +114,11 @@ export class DapAdapter extends DebugSession implements DapContext {
     this.sendEvent(event);
   }
 
+  tell(text: string): void {
+    this.flush();
+    this.sendEvent(new OutputEvent(`${text}\n`, 'console'));
+  }
+
   private note(text: string): void {
     this.sendEvent(new OutputEvent(`${text}\n`, 'stderr'));
   }
@@ -150,8 +155,7 @@ export class DapAdapter extends DebugSession implements DapContext {
       exit: (record) => {
         const traced = this.opened && tracedExit(this.opened.debuggee.interpreter, record);
         if (traced === undefined) return;
-        this.flush();
-        this.sendEvent(new OutputEvent(`${traced.text}\n`, 'console'));
+        this.tell(traced.text);
       },
     });
     this.opened = { debuggee, breakpoints: new DapBreakpoints(debuggee.session), variables: new VariableStore(debuggee) };

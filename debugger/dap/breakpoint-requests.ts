@@ -2,20 +2,39 @@
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { z } from 'zod';
 import { parseExpression } from '../commands/expression';
-import type { Inspector } from '../inspector';
+import { parseHitCondition } from '../hit-counts';
 import { hex } from '../inspector';
 import { DebugError, type BreakpointOptions, type BreakpointSpec, type MemorySpace, type WatchAccess } from '../target';
 import type { BreakpointKind, Wanted } from './breakpoints';
 import { reasonsOf } from './exception-filters';
+import { parseLogMessage } from './log-message';
 import { request, type DapContext, type Reply, type Request } from './request';
 
 const condition = z.string().optional();
+/**
+ * What all rows but filters may have. The protocol has log messages for breakpoints in source files only, which a guest has not: clients
+ * that let their users write the request can give them here.
+ */
+const WHEN = { condition, hitCondition: z.string().optional(), logMessage: z.string().optional() };
 
-/** The expression is looked at now, so that a mistake is told at once. */
-function optionsOf(inspector: Inspector, text: string | undefined): BreakpointOptions {
-  if (text === undefined || text.trim() === '') return {};
-  const expression = parseExpression(text);
-  return { condition: { text, holds: () => expression(inspector.scope) !== 0n } };
+interface When {
+  readonly condition?: string;
+  readonly hitCondition?: string;
+  readonly logMessage?: string;
+}
+
+const given = (text = ''): boolean => text.trim() !== '';
+
+/** Everything is looked at now, so that a mistake is told at once. */
+function optionsOf(context: DapContext, { condition: text = '', hitCondition = '', logMessage = '' }: When): BreakpointOptions {
+  const { inspector } = context.debuggee.interpreter;
+  const expression = given(text) ? parseExpression(text) : undefined;
+  const message = given(logMessage) ? parseLogMessage(inspector, logMessage) : undefined;
+  return {
+    ...(expression && { condition: { text, holds: () => expression(inspector.scope) !== 0n } }),
+    ...(given(hitCondition) && { hitCount: parseHitCondition(hitCondition) }),
+    ...(message && { log: () => context.tell(message()) }),
+  };
 }
 
 async function set(context: DapContext, kind: BreakpointKind, rows: readonly Wanted[]): Promise<Reply> {
@@ -71,22 +90,22 @@ export const BREAKPOINT_REQUESTS: readonly Request[] = [
     return { body: { breakpoints: breakpoints.map((): DebugProtocol.Breakpoint => ({ verified: false, message, reason: 'failed' })) } };
   }),
 
-  request('setFunctionBreakpoints', z.looseObject({ breakpoints: z.array(z.looseObject({ name: z.string(), condition })) }), (context, { breakpoints }) => {
+  request('setFunctionBreakpoints', z.looseObject({ breakpoints: z.array(z.looseObject({ name: z.string(), ...WHEN })) }), (context, { breakpoints }) => {
     const { inspector } = context.debuggee.interpreter;
-    const rows = breakpoints.map(({ name, condition: text }): Wanted => () => [
-      { spec: { kind: 'execution', address: inspector.evaluate(name) }, options: optionsOf(inspector, text) },
+    const rows = breakpoints.map(({ name, ...when }): Wanted => () => [
+      { spec: { kind: 'execution', address: inspector.evaluate(name) }, options: optionsOf(context, when) },
     ]);
     return set(context, 'function breakpoint', rows);
   }),
 
   request(
     'setInstructionBreakpoints',
-    z.looseObject({ breakpoints: z.array(z.looseObject({ instructionReference: z.string(), offset: z.int().default(0), condition })) }),
+    z.looseObject({ breakpoints: z.array(z.looseObject({ instructionReference: z.string(), offset: z.int().default(0), ...WHEN })) }),
     (context, { breakpoints }) => {
       const { inspector } = context.debuggee.interpreter;
-      const rows = breakpoints.map(({ instructionReference, offset, condition: text }): Wanted => () => {
+      const rows = breakpoints.map(({ instructionReference, offset, ...when }): Wanted => () => {
         const address = BigInt.asUintN(64, inspector.evaluate(instructionReference) + BigInt(offset));
-        return [{ spec: { kind: 'execution', address }, options: optionsOf(inspector, text) }];
+        return [{ spec: { kind: 'execution', address }, options: optionsOf(context, when) }];
       });
       return set(context, 'instruction breakpoint', rows);
     },
@@ -100,11 +119,10 @@ export const BREAKPOINT_REQUESTS: readonly Request[] = [
 
   request(
     'setDataBreakpoints',
-    z.looseObject({ breakpoints: z.array(z.looseObject({ dataId: z.string(), accessType: z.enum(['read', 'write', 'readWrite']).optional(), condition })) }),
+    z.looseObject({ breakpoints: z.array(z.looseObject({ dataId: z.string(), accessType: z.enum(['read', 'write', 'readWrite']).optional(), ...WHEN })) }),
     (context, { breakpoints }) => {
-      const { inspector } = context.debuggee.interpreter;
-      const rows = breakpoints.map(({ dataId, accessType, condition: text }): Wanted => () => [
-        { spec: specOf(dataId, accessType), options: optionsOf(inspector, text) },
+      const rows = breakpoints.map(({ dataId, accessType, ...when }): Wanted => () => [
+        { spec: specOf(dataId, accessType), options: optionsOf(context, when) },
       ]);
       return set(context, 'data breakpoint', rows);
     },

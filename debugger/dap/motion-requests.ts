@@ -1,9 +1,9 @@
 /** Running and stepping, forward and backward. "instruction" is the smallest step; "statement" and "line" are the way to the next VM exit. */
 import { z } from 'zod';
 import type { Session } from '../session';
+import { stepOut } from '../step-out';
 import type { Motion } from '../target';
 import { request, THREAD, type DapContext, type Reply, type Request } from './request';
-import { stepOut } from './stack';
 
 const STEP = z.looseObject({ granularity: z.enum(['statement', 'line', 'instruction']).default('statement') });
 const ANY = z.looseObject({});
@@ -50,8 +50,8 @@ export const MOTION_REQUESTS: readonly Request[] = [
   ),
   // Out of a function, whatever it executes on the way.
   request('stepOut', ANY, (context) => {
-    const { session, interpreter } = context.standing;
-    return begin(context, stepOut(session, interpreter.inspector));
+    const { session } = context.standing;
+    return begin(context, stepOut(session));
   }),
   request('pause', z.looseObject({ threadId: z.literal(THREAD, { error: `there is one thread: ${THREAD}` }).optional() }), (context) => ({
     after: () => context.pause(),

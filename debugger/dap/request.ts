@@ -41,6 +41,8 @@ export interface DapContext {
   /** The guest was changed by hand. */
   changed(): void;
   send(event: DebugProtocol.Event): void;
+  /** A line for the debug console, behind what the guest has printed. */
+  tell(text: string): void;
   begin(): void;
   /** Nothing more will be debugged; `close` ends the connection too. */
   end(close: boolean): void;

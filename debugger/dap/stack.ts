@@ -2,7 +2,7 @@
 import { decode } from '../../cpu/decoder/decode';
 import { littleEndian, type Inspector } from '../inspector';
 import type { Session } from '../session';
-import { DebugError, type Motion } from '../target';
+import { DebugError } from '../target';
 
 export interface Frame {
   /** Linear address of the next instruction in it. */
@@ -12,7 +12,7 @@ export interface Frame {
 }
 
 const MOST_FRAMES = 64;
-const CALLS: ReadonlySet<string> = new Set(['CALL', 'CALLF']);
+const CALLS: ReadonlySet<string> = new Set(['CALL', 'CALLI', 'CALLF']);
 /** Lengths of the call instructions that a return address can stand behind. */
 const SHORTEST_CALL = 2;
 const LONGEST_CALL = 7;
@@ -57,29 +57,4 @@ export function framesOf(session: Session): Frame[] {
     if (next <= base) break;
   }
   return frames;
-}
-
-const RETURNS = /^(ret|iret|sysret|sysexit)/;
-/** Short motions between two looks at the outside. */
-const STEPS_A_PIECE = 512;
-
-/** Until the function that the guest is in returns, calls and all; no frame pointer is needed. */
-export function* stepOut(session: Session, inspector: Inspector): Motion {
-  const rsp = session.readRegister('rsp');
-  for (let n = 1; ; n++) {
-    const returns = RETURNS.test(unlessUnmapped(() => inspector.code(session.processor.linearRip, 1))?.at(0)?.text ?? '');
-    const stop = yield* quietly(returns ? session.step() : session.next());
-    if (stop.kind !== 'step' || (returns && session.readRegister('rsp') > rsp)) return stop;
-    if (n % STEPS_A_PIECE === 0) yield;
-  }
-}
-
-/** A motion whose first piece is most often its last: only longer ones let others have a turn. */
-function* quietly(motion: Motion): Motion {
-  const first = motion.next();
-  if (first.done === true) return first.value;
-  const second = motion.next();
-  if (second.done === true) return second.value;
-  yield;
-  return yield* motion;
 }

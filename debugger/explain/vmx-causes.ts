@@ -115,7 +115,15 @@ const CAUSES: Partial<Readonly<Record<ExitReason, Cause>>> = {
   [ExitReason.Monitor]: primary('MONITOR exiting', Primary.MONITOR_EXITING),
   [ExitReason.MonitorTrapFlag]: primary('monitor trap flag', Primary.MONITOR_TRAP_FLAG, other),
   [ExitReason.Pause]: primary('PAUSE exiting', Primary.PAUSE_EXITING),
-  [ExitReason.TprBelowThreshold]: primary('use TPR shadow', Primary.USE_TPR_SHADOW, other),
+  [ExitReason.TprBelowThreshold]: (s) =>
+    `"use TPR shadow" is 1, "virtual-interrupt delivery" is 0, and VTPR[7:4] is below the TPR threshold (${s.low('TPR_THRESHOLD') & 15}): ${cite('tprVirtualization')}`,
+  [ExitReason.ApicAccess]: (s) =>
+    `"virtualize APIC accesses" is 1, and the access to the APIC-access page (${hex(s.read('APIC_ACCESS_ADDRESS'))}) is not one that is virtualized: ${cite('apicAccesses')}`,
+  [ExitReason.VirtualizedEoi]: (s) => {
+    const vector = s.low('EXIT_QUALIFICATION') & 0xff;
+    return `the guest ended interrupt ${hex(vector)}, whose bit in EOI-exit bitmap ${vector >>> 6} is 1: ${cite('eoiVirtualization')}`;
+  },
+  [ExitReason.ApicWrite]: () => `a write of the virtual APIC that the processor does not emulate, and that is done when the exit occurs: ${cite('apicWrites')}`,
   [ExitReason.GdtrOrIdtrAccess]: secondary('descriptor-table exiting', Secondary.DESCRIPTOR_TABLE_EXITING),
   [ExitReason.LdtrOrTrAccess]: secondary('descriptor-table exiting', Secondary.DESCRIPTOR_TABLE_EXITING),
   [ExitReason.EptViolation]: ept,

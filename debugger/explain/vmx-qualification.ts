@@ -1,5 +1,6 @@
 /** Exit qualifications in words. SDM "Basic VM-Exit Information", a table for each reason that has one. */
 import { EptQualification } from '../../ept/format';
+import { ApicAccessType } from '../../vmx/apic-virtualization/apic-access-page';
 import { ExitReason } from '../../vmx/exit/reason';
 
 const GENERAL = ['RAX', 'RCX', 'RDX', 'RBX', 'RSP', 'RBP', 'RSI', 'RDI', 'R8', 'R9', 'R10', 'R11', 'R12', 'R13', 'R14', 'R15'] as const;
@@ -43,6 +44,22 @@ function eptViolation(q: number): string {
   return `${what}; ${rights}; ${(q & E.FINAL_ACCESS) !== 0 ? 'the access itself' : 'an access to a guest paging-structure entry'}`;
 }
 
+/** "Exit Qualification for APIC-Access VM Exits from Linear Accesses and Guest-Physical Accesses". */
+function apicAccess(q: number): string {
+  const type: ApicAccessType = (q >>> 12) & 15;
+  const what = APIC_ACCESS_TYPES[type] ?? `access type ${type}`;
+  const linear = type !== ApicAccessType.GuestPhysical && type !== ApicAccessType.GuestPhysicalEventDelivery;
+  return linear ? `${what} at offset ${hex(q & 0xfff)} of the APIC-access page` : `${what}, in the APIC-access page`;
+}
+const APIC_ACCESS_TYPES: Readonly<Record<ApicAccessType, string>> = {
+  [ApicAccessType.DataRead]: 'data read',
+  [ApicAccessType.DataWrite]: 'data write',
+  [ApicAccessType.InstructionFetch]: 'instruction fetch',
+  [ApicAccessType.EventDelivery]: 'access during the delivery of an event',
+  [ApicAccessType.GuestPhysicalEventDelivery]: 'access to a paging-structure entry during the delivery of an event',
+  [ApicAccessType.GuestPhysical]: 'access to a paging-structure entry',
+};
+
 function taskSwitch(q: number): string {
   return `TSS selector ${hex(q & 0xffff)}, by ${['CALL', 'IRET', 'JMP', 'a task gate in the IDT'][q >>> 30]}`;
 }
@@ -63,6 +80,9 @@ const DECODERS: Partial<Readonly<Record<ExitReason, Decode>>> = {
   [ExitReason.MovDr]: movDr,
   [ExitReason.EptViolation]: eptViolation,
   [ExitReason.TaskSwitch]: taskSwitch,
+  [ExitReason.ApicAccess]: apicAccess,
+  [ExitReason.VirtualizedEoi]: address('vector'),
+  [ExitReason.ApicWrite]: address('page offset of the write'),
   [ExitReason.Invlpg]: address('linear address'),
   [ExitReason.Monitor]: address('hint'),
   [ExitReason.GdtrOrIdtrAccess]: address('displacement of the memory operand'),

@@ -8,6 +8,12 @@ const Control = { ENABLE: 0x01, CAPABLE_SHIFT: 1, ENABLED_VECTORS_SHIFT: 4, ADDR
 const HEADER = 2;
 const TWO32 = 0x1_0000_0000;
 
+/** What software has put into a message capability. */
+export interface Message {
+  readonly address: number;
+  readonly data: number;
+}
+
 /** Puts one message on the bus. */
 export type SendMessage = (address: number, data: number) => void;
 
@@ -64,6 +70,12 @@ export class MsiCapability implements MessageCapability {
     else this.message(n);
   }
 
+  /** What signal() would send now; undefined: nothing, messages are off or this one is masked. */
+  outgoing(vector: number): Message | undefined {
+    const n = vector & (this.allocated - 1);
+    return this.enabled && ((this.get32(Offset.MASK) >>> n) & 1) === 0 ? this.messageOf(n) : undefined;
+  }
+
   /** Software may have removed masks: what waited behind them goes out. */
   settle(): void {
     if (!this.enabled) return;
@@ -78,7 +90,12 @@ export class MsiCapability implements MessageCapability {
   }
 
   private message(vector: number): void {
+    const { address, data } = this.messageOf(vector);
+    this.send(address, data);
+  }
+
+  private messageOf(vector: number): Message {
     const data = this.view.getUint16(this.offset + Offset.DATA, true);
-    this.send(this.get32(Offset.UPPER_ADDRESS) * TWO32 + this.get32(Offset.ADDRESS), (data & ~(this.allocated - 1)) | vector);
+    return { address: this.get32(Offset.UPPER_ADDRESS) * TWO32 + this.get32(Offset.ADDRESS), data: (data & ~(this.allocated - 1)) | vector };
   }
 }

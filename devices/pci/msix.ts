@@ -2,7 +2,7 @@
 import type { Stateful } from '../../memory/stateful';
 import type { AccessSize } from '../bus';
 import type { RegisterWindow } from './base-address';
-import type { SendMessage } from './msi';
+import type { Message, SendMessage } from './msi';
 import type { MessageCapability } from './pci-device';
 
 export const MSIX_CAPABILITY = 0x11;
@@ -82,6 +82,11 @@ export class MsixCapability implements MessageCapability, Stateful<MsixState> {
     else this.message(vector);
   }
 
+  /** What signal() would send now; undefined: nothing, messages are off or this one is masked. */
+  outgoing(vector: number): Message | undefined {
+    return this.enabled && vector < this.vectors && !this.masked(vector) ? this.messageOf(vector) : undefined;
+  }
+
   /** Software may have removed masks: what waited behind them goes out. */
   settle(): void {
     if (!this.enabled) return;
@@ -98,8 +103,13 @@ export class MsixCapability implements MessageCapability, Stateful<MsixState> {
   }
 
   private message(vector: number): void {
+    const { address, data } = this.messageOf(vector);
+    this.send(address, data);
+  }
+
+  private messageOf(vector: number): Message {
     const get = (field: number): number => this.entries.getUint32(vector * ENTRY + field, true);
-    this.send(get(Entry.UPPER_ADDRESS) * TWO32 + get(Entry.ADDRESS), get(Entry.DATA));
+    return { address: get(Entry.UPPER_ADDRESS) * TWO32 + get(Entry.ADDRESS), data: get(Entry.DATA) };
   }
 
   private writeTable(at: number, size: AccessSize, value: number): void {

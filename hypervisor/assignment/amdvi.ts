@@ -151,6 +151,9 @@ export class AmdViDriver implements IommuDriver {
     return table;
   }
 
+  /** Guest virtual APIC mode needs AVIC. */
+  readonly posting = undefined;
+
   routeInterrupt(requester: number, index: number, vector: number | undefined): void {
     const entry = this.interruptTable(requester) + index * IRTE32_BYTES;
     this.host.memory.write32(entry, vector === undefined ? 0 : Irte.RemapEn | (HOST_APIC << 8) | (vector << 16));

@@ -6,12 +6,15 @@
  * DEVIATION: INTx# is not passed on: the function shows no interrupt pin, and a driver needs MSI or MSI-X. Registers are reached by one VM
  * exit an access: silicon that is modelled has no pages that nested paging could map.
  */
+import { DeliveryMode, FIRST_VECTOR } from '../../cpu/apic/registers';
 import type { AccessSize } from '../../devices/bus';
+import { decodeMessage } from '../../devices/interrupt-message';
 import type { RegisterWindow } from '../../devices/pci/base-address';
 import { MSI_CAPABILITY, MsiCapability, msiLayout } from '../../devices/pci/msi';
 import { MSIX_CAPABILITY, MsixCapability, msixLayout, type MsixState } from '../../devices/pci/msix';
 import { PciDevice, PciRegister, type PciAttachment, type PciDeviceState } from '../../devices/pci/pci-device';
 import { windowMap } from '../../devices/pci/window-map';
+import { RemappableAddress } from '../../iommu/vtd/spec/interrupts';
 import type { RemappableMessage } from './iommu-driver';
 import { DEVICE_CONTROL, EXPRESS_CAPABILITY, INITIATE_FLR, type PhysicalBar, type PhysicalFunction } from './physical-function';
 
@@ -19,6 +22,10 @@ import { DEVICE_CONTROL, EXPRESS_CAPABILITY, INITIATE_FLR, type PhysicalBar, typ
 export interface InterruptRoutes {
   give(vector: number): void;
   isGiven(vector: number): boolean;
+  /** Where interrupts can be posted: a given vector becomes `guestVector` of the guest by itself, or comes to the host as before (undefined). */
+  post(vector: number, guestVector: number | undefined): void;
+  /** What it becomes by itself. */
+  postedAs(vector: number): number | undefined;
   takeAllBack(): void;
   /** What the real function has to send for a vector. */
   message(vector: number): RemappableMessage;
@@ -172,17 +179,31 @@ export class AssignedFunction extends PciDevice {
       return routes.takeAllBack();
     }
     const fresh = wanted.filter((vector) => !routes.isGiven(vector));
-    if (fresh.length === 0) return;
     for (const vector of fresh) routes.give(vector);
+    for (const vector of this.given()) routes.post(vector, this.postable(vector));
+    if (fresh.length === 0) return;
     if (msix?.enabled) {
       physical.enableMsix(true);
       for (const vector of fresh) physical.setMsixVector(vector, routes.message(vector));
     } else physical.enableMsi(routes.message(0), Math.log2(wanted.length));
   }
 
+  private given(): number[] {
+    const count = Math.max(this.physical.msix?.vectors ?? 0, this.physical.msiVectors);
+    return Array.from({ length: count }, (_, vector) => vector).filter((vector) => this.routes.isGiven(vector));
+  }
+
   private anyGiven(): boolean {
-    const count = this.physical.msix?.vectors ?? this.physical.msiVectors;
-    return Array.from({ length: count }, (_, vector) => vector).some((vector) => this.routes.isGiven(vector));
+    return this.given().length !== 0;
+  }
+
+  /** The guest's vector, if hardware can deliver it without asking: not masked, fixed, edge-triggered, and not remapped in the VM. */
+  private postable(vector: number): number | undefined {
+    const message = (this.msix?.enabled ? this.msix : this.msi)?.outgoing(vector);
+    if (message === undefined || (message.address & RemappableAddress.FORMAT) !== 0) return undefined;
+    const request = decodeMessage({ ...message, source: this.physical.requester });
+    const plain = request !== undefined && request.deliveryMode === DeliveryMode.Fixed && !request.level && request.vector >= FIRST_VECTOR;
+    return plain ? request.vector : undefined;
   }
 
   private unmaskedVectors(msix: MsixCapability): number[] {
@@ -204,6 +225,13 @@ export class AssignedFunction extends PciDevice {
   deliver(vector: number): void {
     if (this.msix?.enabled) this.msix.signal(vector);
     else this.msi?.signal(vector);
+  }
+
+  /** `guestVector` was posted. False: not by this function. */
+  deliverPosted(guestVector: number): boolean {
+    const vector = this.given().find((candidate) => this.routes.postedAs(candidate) === guestVector);
+    if (vector !== undefined) this.deliver(vector);
+    return vector !== undefined;
   }
 
   // ---- state: the real function's is that of the physical machine ----

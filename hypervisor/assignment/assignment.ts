@@ -15,6 +15,7 @@ import { amdIommu, configurationBase, vtdRegisters } from './firmware-tables';
 import { HostInterrupts } from './host-interrupts';
 import { INTERRUPT_ENTRIES, type HostMemory, type IoDomain, type IommuDriver, type ReportedFault } from './iommu-driver';
 import { PhysicalFunction } from './physical-function';
+import { PostedInterrupts, processorPosts } from './posted-interrupts';
 import { VtdDriver } from './vtd';
 
 export interface AssignmentOptions {
@@ -46,6 +47,8 @@ export class DeviceAssignment implements HostDevices, Stateful<AssignmentState> 
   /** What the IOMMU has reported, the latest last. */
   faults: ReportedFault[] = [];
   private readonly interrupts: HostInterrupts;
+  /** undefined: interrupts come in the remapped format. */
+  readonly posted: PostedInterrupts | undefined;
   private nextEntry = 0;
   private held = false;
 
@@ -59,6 +62,12 @@ export class DeviceAssignment implements HostDevices, Stateful<AssignmentState> 
     this.driver = DRIVERS[iommu]({ memory, frames }, board.acpi.rsdp, configuration);
     cpu.interrupts = this.interrupts = new HostInterrupts(board.interrupts, cpu.interrupts ?? board.interrupts, memory);
     this.driver.enable(this.interrupts.allocate(() => this.report()));
+    if (this.driver.posting !== undefined && processorPosts(cpu))
+      this.posted = new PostedInterrupts(
+        { memory, frames },
+        this.interrupts,
+        (vector) => void this.functions.some((assigned) => assigned.deliverPosted(vector)),
+      );
     this.functions = requesters.map((requester) => {
       const physical = new PhysicalFunction(memory, configuration, requester);
       physical.reset();
@@ -84,9 +93,20 @@ export class DeviceAssignment implements HostDevices, Stateful<AssignmentState> 
     return {
       give: (vector) => driver.routeInterrupt(requester, first + vector, vectors[vector]),
       isGiven,
+      post: (vector, guestVector) => this.post(requester, first + vector, guestVector, vectors[vector]),
+      postedAs: (vector) => driver.posting?.vectorOf(requester, first + vector),
       takeAllBack: () => vectors.forEach((_, vector) => isGiven(vector) && driver.routeInterrupt(requester, first + vector, undefined)),
       message: (vector) => driver.message(first + vector),
     };
+  }
+
+  /** Switches an entry between the formats. What was posted as long as the entry said so is taken before. */
+  private post(requester: number, entry: number, guestVector: number | undefined, hostVector: number): void {
+    const { driver, posted } = this;
+    if (posted === undefined || driver.posting!.vectorOf(requester, entry) === guestVector) return;
+    posted.drain();
+    if (guestVector === undefined) driver.routeInterrupt(requester, entry, hostVector);
+    else driver.posting!.route(requester, entry, guestVector, posted.descriptor);
   }
 
   /**

@@ -46,6 +46,9 @@ export class HostInterrupts implements InterruptController {
   acknowledge(): number {
     return this.others.pending() ? this.others.acknowledge() : this.apic.acknowledge();
   }
+  endOfInterrupt(): void {
+    this.apic.endOfInterrupt?.();
+  }
   readCr8(): number {
     return this.apic.readCr8();
   }

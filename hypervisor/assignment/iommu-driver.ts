@@ -35,7 +35,17 @@ export interface ReportedFault {
   readonly code: number;
 }
 
+/** Entries of the remapping table that post interrupts instead of sending them. */
+export interface InterruptPosting {
+  /** Entry `index` puts `vector` into the posted-interrupt descriptor at a physical address. */
+  route(requester: number, index: number, vector: number, descriptor: number): void;
+  /** The vector that an entry posts; undefined: it is not there, or in the remapped format. */
+  vectorOf(requester: number, index: number): number | undefined;
+}
+
 export interface IommuDriver {
+  /** undefined: the unit has no interrupt posting (or none that this hypervisor uses). */
+  readonly posting: InterruptPosting | undefined;
   /** Switches translation and interrupt remapping on; no device may do anything yet. Faults are announced by a host interrupt. */
   enable(faultVector: number): void;
   createDomain(): IoDomain;

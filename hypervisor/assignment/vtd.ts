@@ -5,12 +5,21 @@
 import { Cap, Ecap, EventControl, Frcd, FRCD_BYTES, Fsts, Global, Register } from '../../iommu/vtd/spec/registers';
 import { DESCRIPTOR_BYTES, DescriptorType, Granularity, Wait } from '../../iommu/vtd/spec/descriptors';
 import { isInterruptReason } from '../../iommu/vtd/spec/fault-reasons';
-import { Irte, RemappableAddress, Svt } from '../../iommu/vtd/spec/interrupts';
+import { Irte, PostedIrte, RemappableAddress, Svt } from '../../iommu/vtd/spec/interrupts';
 import { ContextEntry, RootEntry, SlEntry, TranslationType } from '../../iommu/vtd/spec/tables';
 import { MessageAddress } from '../../devices/interrupt-message';
 import { SMALL } from '../frames';
 import { IoPageTables, type IoPageFormat } from './io-page-tables';
-import { HOST_APIC, INTERRUPT_ENTRIES, type HostMemory, type IoDomain, type IommuDriver, type RemappableMessage, type ReportedFault } from './iommu-driver';
+import {
+  HOST_APIC,
+  INTERRUPT_ENTRIES,
+  type HostMemory,
+  type InterruptPosting,
+  type IoDomain,
+  type IommuDriver,
+  type RemappableMessage,
+  type ReportedFault,
+} from './iommu-driver';
 
 const FORMAT: IoPageFormat = {
   table: () => SlEntry.R | SlEntry.W,
@@ -34,6 +43,7 @@ export class VtdDriver implements IommuDriver {
   /** Where wait descriptors put their status. */
   private readonly status: number;
   private domains = 0;
+  readonly posting: InterruptPosting | undefined;
 
   /** @param base of the register window. Throws Error when the unit lacks what the hypervisor needs. */
   constructor(
@@ -49,6 +59,12 @@ export class VtdDriver implements IommuDriver {
       ['interrupt remapping (ECAP.IR)', (ecap >> BigInt(Ecap.IR)) & 1n],
     ] as const;
     for (const [what, present] of needed) if (present === 0n) throw new Error(`devices cannot be assigned: the VT-d unit has no ${what}`);
+    if (((cap >> BigInt(Cap.PI)) & 1n) !== 0n) {
+      this.posting = {
+        route: (requester, index, vector, descriptor) => this.setInterrupt(requester, index, ...postedEntry(vector, descriptor)),
+        vectorOf: (requester, index) => this.postedVector(requester, index),
+      };
+    }
     [this.root, this.contexts, this.interrupts, this.queue, this.status] = Array.from({ length: 5 }, () => frames.takeZeroed(memory));
     // Bus 0. Its context entries are all not present: no device reaches anything.
     memory.write64(this.root, BigInt(this.contexts) | RootEntry.P);
@@ -145,11 +161,18 @@ export class VtdDriver implements IommuDriver {
   // ---- interrupts ----
 
   routeInterrupt(requester: number, index: number, vector: number | undefined): void {
+    const remapped = vector === undefined ? 0n : Irte.P | (BigInt(vector) << Irte.VECTOR_SHIFT) | (BigInt(HOST_APIC) << Irte.XAPIC_DESTINATION_SHIFT);
+    this.setInterrupt(requester, index, remapped, 0n);
+  }
+
+  /** @param high the upper half without what says whose interrupts the entry is for. */
+  private setInterrupt(requester: number, index: number, low: bigint, high: bigint): void {
     const { memory } = this.host;
     const entry = this.interrupts + index * Irte.BYTES;
+    // Not present while it changes.
     memory.write64(entry, 0n);
-    memory.write64(entry + 8, BigInt(requester) | (BigInt(Svt.Requester) << Irte.SVT_SHIFT));
-    if (vector !== undefined) memory.write64(entry, Irte.P | (BigInt(vector) << Irte.VECTOR_SHIFT) | (BigInt(HOST_APIC) << Irte.XAPIC_DESTINATION_SHIFT));
+    memory.write64(entry + 8, high | BigInt(requester) | (BigInt(Svt.Requester) << Irte.SVT_SHIFT));
+    if (low !== 0n) memory.write64(entry, low);
     // IM 0: this one entry; bit 4 makes it index-selective.
     this.submit([BigInt(DescriptorType.InterruptEntryCache) | (1n << 4n) | (BigInt(index) << 32n), 0n]);
   }
@@ -158,6 +181,11 @@ export class VtdDriver implements IommuDriver {
     const { memory } = this.host;
     const entry = this.interrupts + index * Irte.BYTES;
     return (memory.read64(entry) & Irte.P) !== 0n && Number(memory.read64(entry + 8) & Irte.SID) === requester;
+  }
+
+  private postedVector(requester: number, index: number): number | undefined {
+    const low = this.host.memory.read64(this.interrupts + index * Irte.BYTES);
+    return this.isRouted(requester, index) && (low & Irte.IM) !== 0n ? Number((low >> Irte.VECTOR_SHIFT) & 0xffn) : undefined;
   }
 
   /** With a subhandle, so that several MSI vectors, which differ in the data, find entries one after the other. */
@@ -195,4 +223,9 @@ export class VtdDriver implements IommuDriver {
   }
 }
 
+/** The posted format: bits 31:6 of the descriptor's address are in the lower half, 63:32 in the upper one. */
+const postedEntry = (vector: number, descriptor: number): readonly [low: bigint, high: bigint] => [
+  Irte.P | Irte.IM | (BigInt(vector) << Irte.VECTOR_SHIFT) | (BigInt((descriptor >>> 6) & 0x3ff_ffff) << PostedIrte.PDA_LOW_SHIFT),
+  (BigInt(descriptor) >> 32n) << PostedIrte.PDA_HIGH_SHIFT,
+];
 const descriptor = (type: number, granularity = 0, fields = 0n): readonly [bigint, bigint] => [BigInt(type) | (BigInt(granularity) << 4n) | fields, 0n];

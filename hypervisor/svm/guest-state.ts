@@ -11,6 +11,7 @@ import { InterruptShadow, VIntr } from '../../svm/controls';
 import { SegmentOffset, VMCB } from '../../svm/vmcb/layout';
 import { entrySegments, type LoadedSegment } from '../entry-segments';
 import { copyUnswitched, flagsBehind } from '../unswitched-state';
+import { branchStateFrom, branchStateTo } from './branch-state';
 import type { ControlBlock } from './control-block';
 
 const PAT_RESET = 0x0007_0406_0007_0406n;
@@ -71,6 +72,7 @@ export class GuestStateExchange {
   toModel(model: Cpu): void {
     const { block, cpu } = this;
     copyUnswitched(cpu, model);
+    branchStateTo(block, model);
     for (const [field, to] of WIDE) {
       model.set32(to, block.get32(field));
       model.set32(to + 4, block.high32(field));
@@ -105,6 +107,7 @@ export class GuestStateExchange {
   fromModel(model: Cpu): void {
     const { block, cpu } = this;
     copyUnswitched(model, cpu);
+    branchStateFrom(block, model);
     block.setWords(VMCB.RAX, model.get32(R.GPR + RAX * 8), model.get32(R.GPR + RAX * 8 + 4));
     block.setWords(VMCB.RSP, model.get32(R.GPR + RSP * 8), model.get32(R.GPR + RSP * 8 + 4));
     block.setWords(VMCB.RIP, model.get32(R.RIP), model.get32(R.RIP + 4));

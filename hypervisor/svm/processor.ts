@@ -2,10 +2,11 @@
  * AMD-V behind the port: programs VMCB, permission maps and nested page tables in host memory as a kernel module would, and turns exit
  * codes into Exit.
  */
+import { DEBUGCTL_DEFINED, DebugCtl } from '../../cpu/branch-records';
 import { Cr4, Efer, type Cpu } from '../../cpu/cpu';
 import type { Engine } from '../../cpu/engine';
 import { Dr6, Dr7, dr6After } from '../../cpu/debug';
-import { EventType as CpuEventType, REGISTERS_HOLD_IT, type CpuEvent } from '../../cpu/interfaces';
+import { EventType as CpuEventType, REGISTERS_HOLD_IT, type CpuEvent, type CpuProfile } from '../../cpu/interfaces';
 import { R } from '../../cpu/layout';
 import type { Scheduler } from '../../devices/bus';
 import type { EntryState } from '../../guests/boot/entry-state';
@@ -16,11 +17,13 @@ import { SvmFeature } from '../../svm/features';
 import type { Svm } from '../../svm/svm';
 import { VMCB } from '../../svm/vmcb/layout';
 import type { Stateful } from '../../memory/stateful';
+import type { ExitInformation } from '../../trace/exit-row';
 import type { RawExit } from '../exit';
 import type { HostFrames } from '../frames';
 import { NestedTables, type NestedFormat } from '../nested-tables';
 import { pageTableBase, type CodeAddress, type Injection, type RunResult, type VirtualProcessor } from '../port';
 import { buildRootProgram, enterRootProgram, type RootProgram } from '../root-program';
+import { branchStateFrom, branchStateTo } from './branch-state';
 import { ControlBlock } from './control-block';
 import { setUpControls } from './control-setup';
 import { decodeExit } from './exits';
@@ -29,8 +32,8 @@ import { HostTimer } from './host-timer';
 
 /** Present, writable, user: nested tables are walked as if by user-mode accesses. */
 const NPT_FORMAT: NestedFormat = { table: 7, readWriteExecute: 7, readExecute: 5 };
-/** Next RIPs tell where an intercepted instruction ends; virtual NMIs are held by the processor while they are masked. */
-const NEEDED = [SvmFeature.NP, SvmFeature.NRIPS, SvmFeature.VNMI];
+/** Next RIPs tell where an intercepted instruction ends; virtual NMIs are held by the processor while they are masked; branch records are swapped. */
+const NEEDED = [SvmFeature.NP, SvmFeature.LBR_VIRT, SvmFeature.NRIPS, SvmFeature.VNMI];
 const VMRUN = [0x0f, 0x01, 0xd8];
 const VM_HSAVE_PA = 0xc001_0117;
 /** Software interrupts and INT3, INTO or INT1 happen again when the instruction does. */
@@ -80,6 +83,7 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
     private readonly engine: Engine,
     private readonly svm: Svm,
     frames: HostFrames,
+    guest: CpuProfile,
     scheduler: Scheduler,
   ) {
     for (const feature of NEEDED)
@@ -96,7 +100,7 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
     svm.clgi();
     cpu.setRflags(RFLAGS_FIXED | RFLAGS_IF);
     this.block = new ControlBlock(cpu.memory, frames.takeZeroed(cpu.memory));
-    setUpControls(this.block, cpu, frames, this.npt.root);
+    setUpControls(this.block, cpu, guest, frames, this.npt.root);
     this.exchange = new GuestStateExchange(this.block, cpu);
   }
 
@@ -199,8 +203,8 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
     const rflags = block.get32(VMCB.RFLAGS);
     if ((rflags & (RFLAGS_TF | RFLAGS_RF)) === 0) return;
     block.set32(VMCB.RFLAGS, rflags & ~RFLAGS_RF);
-    // A single-stepped instruction has retired.
-    if ((rflags & RFLAGS_TF) !== 0) this.injectDebugException(Dr6.BS);
+    // A single-stepped instruction has retired, which was no branch.
+    if ((rflags & RFLAGS_TF) !== 0 && (block.get32(VMCB.DBGCTL) & DebugCtl.BTF) === 0) this.injectDebugException(Dr6.BS);
   }
 
   /** There is no place for a pending trap in a VMCB. */
@@ -258,6 +262,13 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
     };
   }
 
+  exitInformation(): ExitInformation {
+    const { block } = this;
+    const interruption = block.get32(VMCB.EXITINTINFO) >>> 0;
+    const coded = (interruption & EventInfo.VALID) !== 0 && (interruption & EventInfo.ERROR_CODE) !== 0;
+    return { info2: block.get64(VMCB.EXITINFO2), interruption, errorCode: coded ? block.high32(VMCB.EXITINTINFO) >>> 0 : 0 };
+  }
+
   reinjectInterrupted(): void {
     const { block } = this;
     const event = this.interrupted();
@@ -274,6 +285,8 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
     const { block } = this;
     block.set32(VMCB.DR6, dr6After(block.get32(VMCB.DR6), bits));
     block.set32(VMCB.DR7, block.get32(VMCB.DR7) & ~Dr7.GD);
+    const control = block.get32(VMCB.DBGCTL);
+    if (control !== 0) block.set32(VMCB.DBGCTL, control & ~DEBUGCTL_DEFINED);
   }
 
   breakpointsEnabled(): boolean {
@@ -338,6 +351,13 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
   copyFrom(model: Cpu): void {
     this.exchange.fromModel(model);
     if (model.pendingDebug !== 0) this.injectDebugException(model.pendingDebug);
+  }
+
+  branchStateTo(model: Cpu): void {
+    branchStateTo(this.block, model);
+  }
+  branchStateFrom(model: Cpu): void {
+    branchStateFrom(this.block, model);
   }
 
   readControl(register: 0 | 3 | 4): bigint {

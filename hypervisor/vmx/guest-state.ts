@@ -7,6 +7,7 @@ import { EntryControl, Interruptibility, PendingDebug } from '../../vmx/controls
 import { VMCS, type FieldName } from '../../vmx/vmcs/fields';
 import { entrySegments } from '../entry-segments';
 import { copyUnswitched, flagsBehind } from '../unswitched-state';
+import { branchStateFrom, branchStateTo } from './branch-state';
 import { type Components, SEGMENT_FIELDS } from './components';
 
 const PAT_RESET = 0x0007_0406_0007_0406n;
@@ -89,6 +90,7 @@ export class GuestStateExchange {
     const { c } = this;
     const { vmx } = c;
     copyUnswitched(this.cpu, model);
+    branchStateTo(c, this.cpu, model);
     vmx.vmreadGuestRegisters(model);
     // 32-bit registers, and 64-bit ones whose upper half is 0: no BigInt on the way of every device access.
     const cr0Mask = c.get32('CR0_GUEST_HOST_MASK');
@@ -121,6 +123,7 @@ export class GuestStateExchange {
     const { c, cpu } = this;
     const { vmx } = c;
     copyUnswitched(model, cpu);
+    branchStateFrom(c, cpu, model);
     vmx.vmwriteWords(VMCS.GUEST_RIP, model.get32(R.RIP), model.get32(R.RIP + 4));
     vmx.vmwriteWords(VMCS.GUEST_RFLAGS, flagsBehind(model), 0);
     const blocking = blockingOf(model);

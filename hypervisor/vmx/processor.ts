@@ -1,25 +1,28 @@
 /**
  * VT-x behind the port: programs VMCS, bitmaps and EPT in host memory as a kernel module would, and turns exit reasons into Exit.
  */
+import { DEBUGCTL_DEFINED, DebugCtl } from '../../cpu/branch-records';
 import { Cr4, Efer, type Cpu } from '../../cpu/cpu';
 import type { Engine } from '../../cpu/engine';
 import { Dr7, dr6After } from '../../cpu/debug';
-import { EventType, REGISTERS_HOLD_IT, type CpuEvent } from '../../cpu/interfaces';
+import { EventType, REGISTERS_HOLD_IT, type CpuEvent, type CpuProfile } from '../../cpu/interfaces';
 import { R } from '../../cpu/layout';
 import type { EntryState } from '../../guests/boot/entry-state';
 import { EptQualification } from '../../ept/format';
 import { explain, violations } from '../../vmx/entry/check';
 import { ALL_CHECKS } from '../../vmx/entry/groups';
-import { ExitReason, exitReasonName } from '../../vmx/exit/reason';
+import { ExitReason, VM_ENTRY_FAILURE, exitReasonName } from '../../vmx/exit/reason';
 import { Interruptibility, Interruption, PinBased, Primary } from '../../vmx/controls';
 import { VMCS } from '../../vmx/vmcs/fields';
 import type { Vmx } from '../../vmx/vmx';
 import type { Stateful } from '../../memory/stateful';
+import type { ExitInformation } from '../../trace/exit-row';
 import type { RawExit } from '../exit';
 import type { HostFrames } from '../frames';
 import { NestedTables, type NestedFormat } from '../nested-tables';
 import { pageTableBase, type CodeAddress, type Injection, type RunResult, type VirtualProcessor } from '../port';
 import { buildRootProgram, enterRootProgram, type RootProgram } from '../root-program';
+import { branchStateFrom, branchStateTo } from './branch-state';
 import { Components } from './components';
 import { Doorbell } from './doorbell';
 import { VMX_EXITS } from './exits';
@@ -70,6 +73,7 @@ export class VmxProcessor implements VirtualProcessor, Stateful<VmxProcessorStat
     private readonly engine: Engine,
     private readonly vmx: Vmx,
     frames: HostFrames,
+    guest: CpuProfile,
   ) {
     this.root = buildRootProgram(cpu.memory, frames, { launch: [0x0f, 0x01, 0xc2], resume: [0x0f, 0x01, 0xc3] });
     for (const gate of this.root.gates) engine.addGate(gate);
@@ -80,7 +84,7 @@ export class VmxProcessor implements VirtualProcessor, Stateful<VmxProcessorStat
     enterVmxOperation(vmx, cpu, frames);
     this.c = new Components(vmx);
     this.exchange = new GuestStateExchange(this.c, cpu);
-    ({ pinBased: this.pinBased, primary: this.primary } = setUpVmcs(this.c, cpu, this.root, frames, this.ept.root | EPTP_FORMAT));
+    ({ pinBased: this.pinBased, primary: this.primary } = setUpVmcs(this.c, cpu, guest, this.root, frames, this.ept.root | EPTP_FORMAT));
   }
 
   load(state: EntryState): void {
@@ -180,8 +184,8 @@ export class VmxProcessor implements VirtualProcessor, Stateful<VmxProcessorStat
     const rflags = vmx.vmread32(VMCS.GUEST_RFLAGS);
     if ((rflags & (RFLAGS_TF | RFLAGS_RF)) === 0) return;
     vmx.vmwrite32(VMCS.GUEST_RFLAGS, rflags & ~RFLAGS_RF);
-    // A single-stepped instruction has retired: its trap is pending.
-    if ((rflags & RFLAGS_TF) === 0) return;
+    // A single-stepped instruction has retired, which was no branch: its trap is pending.
+    if ((rflags & RFLAGS_TF) === 0 || (vmx.vmread32(VMCS.GUEST_IA32_DEBUGCTL) & DebugCtl.BTF) !== 0) return;
     vmx.vmwrite32(VMCS.GUEST_PENDING_DEBUG_EXCEPTIONS, vmx.vmread32(VMCS.GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_BS);
   }
 
@@ -232,6 +236,19 @@ export class VmxProcessor implements VirtualProcessor, Stateful<VmxProcessorStat
     };
   }
 
+  exitInformation(): ExitInformation {
+    const { vmx } = this;
+    // SDM "VM-Entry Failures During or After Loading Guest State": of the exit information only reason and qualification are written.
+    if ((vmx.vmread32(VMCS.EXIT_REASON) & VM_ENTRY_FAILURE) !== 0) return { info2: 0n, interruption: 0, errorCode: 0 };
+    const interruption = vmx.vmread32(VMCS.EXIT_INTERRUPTION_INFORMATION) >>> 0;
+    const coded = (interruption & Interruption.VALID) !== 0 && (interruption & Interruption.ERROR_CODE) !== 0;
+    return {
+      info2: BigInt(vmx.vmread32(VMCS.IDT_VECTORING_INFORMATION) >>> 0),
+      interruption,
+      errorCode: coded ? vmx.vmread32(VMCS.EXIT_INTERRUPTION_ERROR_CODE) >>> 0 : 0,
+    };
+  }
+
   reinjectInterrupted(): void {
     const information = this.vmx.vmread32(VMCS.IDT_VECTORING_INFORMATION);
     if ((information & Interruption.VALID) === 0) return;
@@ -248,6 +265,8 @@ export class VmxProcessor implements VirtualProcessor, Stateful<VmxProcessorStat
   recordDebugException(bits: number): void {
     this.cpu.set32(R.DR6, dr6After(this.cpu.get32(R.DR6), bits));
     this.c.set32('GUEST_DR7', this.c.get32('GUEST_DR7') & ~Dr7.GD);
+    const control = this.c.get32('GUEST_IA32_DEBUGCTL');
+    if (control !== 0) this.c.set32('GUEST_IA32_DEBUGCTL', control & ~DEBUGCTL_DEFINED);
   }
 
   breakpointsEnabled(): boolean {
@@ -307,6 +326,12 @@ export class VmxProcessor implements VirtualProcessor, Stateful<VmxProcessorStat
   }
   copyFrom(model: Cpu): void {
     this.exchange.fromModel(model);
+  }
+  branchStateTo(model: Cpu): void {
+    branchStateTo(this.c, this.cpu, model);
+  }
+  branchStateFrom(model: Cpu): void {
+    branchStateFrom(this.c, this.cpu, model);
   }
   readControl(register: 0 | 3 | 4): bigint {
     return readControl(this.c, register);

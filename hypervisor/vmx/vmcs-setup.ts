@@ -1,6 +1,8 @@
 /** VMX operation and the VMCS of a virtual processor: what a kernel module does before its first VMLAUNCH. */
 import { Cr0, Cr4, type Cpu } from '../../cpu/cpu';
+import type { CpuProfile } from '../../cpu/interfaces';
 import { R } from '../../cpu/layout';
+import { msrsOf } from '../../cpu/system/msr';
 import { EntryControl, ExitControl, PinBased, Primary, Secondary } from '../../vmx/controls';
 import type { Vmx } from '../../vmx/vmx';
 import type { HostFrames } from '../frames';
@@ -14,10 +16,11 @@ const TRUE_PIN = 0x48d,
   TRUE_ENTRY = 0x490,
   SECONDARY = 0x48b;
 const FEATURE_CONTROL_MSR = 0x3a;
-/** MSRs that the guest may use directly, because the hypervisor itself does not, or because entries and exits switch them. */
-const PASSED_THROUGH = [
-  0xc000_0080, 0xc000_0081, 0xc000_0082, 0xc000_0083, 0xc000_0084, 0xc000_0100, 0xc000_0101, 0xc000_0102, 0xc000_0103, 0x174, 0x175, 0x176, 0x277,
-];
+/**
+ * MSRs that the guest may use directly, because the hypervisor itself does not, or because entries and exits switch them. Not EFER: a VM
+ * may have fewer features than the processor, and then fewer bits there.
+ */
+const PASSED_THROUGH = [0xc000_0081, 0xc000_0082, 0xc000_0083, 0xc000_0084, 0xc000_0100, 0xc000_0101, 0xc000_0102, 0xc000_0103, 0x174, 0x175, 0x176, 0x277];
 const TSC_MSR = 0x10;
 const GUEST_VPID = 1;
 
@@ -55,8 +58,11 @@ export interface RunningControls {
   readonly primary: number;
 }
 
-/** Writes controls and host state of the current VMCS. @param eptp EPT pointer. */
-export function setUpVmcs(c: Components, cpu: Cpu, root: RootProgram, frames: HostFrames, eptp: number): RunningControls {
+/**
+ * Writes controls and host state of the current VMCS.
+ * @param guest the processor that the guest sees; @param eptp EPT pointer.
+ */
+export function setUpVmcs(c: Components, cpu: Cpu, guest: CpuProfile, root: RootProgram, frames: HostFrames, eptp: number): RunningControls {
   const { vmx } = c;
   const pinBased = controls(vmx, TRUE_PIN, PinBased.EXTERNAL_INTERRUPT_EXITING | PinBased.NMI_EXITING | PinBased.VIRTUAL_NMIS);
   const primary = controls(
@@ -73,7 +79,8 @@ export function setUpVmcs(c: Components, cpu: Cpu, root: RootProgram, frames: Ho
       Primary.ACTIVATE_SECONDARY_CONTROLS) >>>
       0,
   );
-  const secondary = Secondary.ENABLE_EPT | Secondary.ENABLE_VPID | Secondary.UNRESTRICTED_GUEST | Secondary.ENABLE_RDTSCP | Secondary.ENABLE_INVPCID;
+  const instructions = (guest.has('rdtscp') ? Secondary.ENABLE_RDTSCP : 0) | (guest.has('invpcid') ? Secondary.ENABLE_INVPCID : 0);
+  const secondary = Secondary.ENABLE_EPT | Secondary.ENABLE_VPID | Secondary.UNRESTRICTED_GUEST | instructions;
   c.set32('PIN_BASED_CONTROLS', pinBased);
   c.set32('PRIMARY_PROCESSOR_BASED_CONTROLS', primary);
   c.set32('SECONDARY_PROCESSOR_BASED_CONTROLS', controls(vmx, SECONDARY, secondary));
@@ -81,7 +88,7 @@ export function setUpVmcs(c: Components, cpu: Cpu, root: RootProgram, frames: Ho
   c.set32('VPID', GUEST_VPID);
   c.set64('TSC_OFFSET', 0n);
   c.set64('EPT_POINTER', BigInt(eptp));
-  c.set64('MSR_BITMAP_ADDRESS', BigInt(msrBitmap(cpu, frames)));
+  c.set64('MSR_BITMAP_ADDRESS', BigInt(msrBitmap(cpu, guest, frames)));
   // NE is fixed; CD and NW are neither loaded by entries nor saved by exits, so that the guest's are in the shadow alone.
   c.set64('CR0_GUEST_HOST_MASK', BigInt((Cr0.NE | Cr0.CD | Cr0.NW) >>> 0));
   c.set64('CR4_GUEST_HOST_MASK', BigInt(Cr4.VMXE));
@@ -117,7 +124,7 @@ function setHostState(c: Components, cpu: Cpu, root: RootProgram): void {
 }
 
 /** Every MSR exits except those passed through; reads of the TSC do not. Four quarters: read low, read high, write low, write high. */
-function msrBitmap(cpu: Cpu, frames: HostFrames): number {
+function msrBitmap(cpu: Cpu, guest: CpuProfile, frames: HostFrames): number {
   const page = frames.takeSmall();
   const bits = new Uint8Array(4096).fill(0xff);
   const clear = (index: number, write: boolean): void => {
@@ -125,6 +132,7 @@ function msrBitmap(cpu: Cpu, frames: HostFrames): number {
     bits[at] &= ~(1 << (index & 7));
   };
   for (const index of PASSED_THROUGH) {
+    if (!msrsOf(guest).has(index)) continue;
     clear(index, false);
     clear(index, true);
   }

@@ -4,6 +4,7 @@ import type { SvmFeatureName } from '../../svm/features';
 /** Feature of CPUID Fn8000_000A_EDX: the file below tests/, and words of the test in it. */
 export const SVM_FEATURE_TESTS: Readonly<Partial<Record<SvmFeatureName, readonly [file: string, words: string]>>> = {
   NP: ['ept/npt-processor.test.ts', 'describe('],
+  LBR_VIRT: ['svm/branch-records.test.ts', 'VMRUN saves the five MSRs of the host'],
   SVML: ['svm/msr.test.ts', 'unlocks with the key that was set before LOCK'],
   NRIPS: ['svm/intercepts.test.ts', 'Next-RIP save'],
   TSC_RATE_MSR: ['svm/msr.test.ts', 'the ratio multiplies before the offset is added'],

@@ -65,16 +65,21 @@ export const TARGETS: readonly Target[] = [
   {
     name: 'svm/exit',
     files: ['code', 'exception', 'info'].map((f) => `svm/exit/${f}.ts`),
-    tests: tests('svm', 'vmcb/exit-code', 'vmcb/controls', 'exit-info', ...SVM_BEHAVIOUR),
+    tests: tests('svm', 'vmcb/exit-code', 'vmcb/controls', 'exit-info', 'exception-exits', ...SVM_BEHAVIOUR),
   },
-  { name: 'svm/intercepts', files: ['svm/intercepts.ts', 'svm/permission-maps.ts'], tests: tests('svm', 'intercepts', 'exit-info', 'vmcb/controls') },
+  {
+    name: 'svm/intercepts',
+    files: ['svm/intercepts.ts', 'svm/permission-maps.ts'],
+    tests: tests('svm', 'intercepts', 'intercept-information', 'exit-info', 'vmcb/controls'),
+  },
   { name: 'svm/operation', files: ['svm/operation.ts'], tests: tests('svm', 'operation', 'instructions') },
   {
     name: 'svm/instructions',
     files: ['svm/instructions/execute.ts'],
-    tests: tests('svm', 'instructions', 'operation', 'vmload', 'intercepts', 'entry-exit', 'tlb'),
+    tests: tests('svm', 'instructions', 'operation', 'vmload', 'virtual-vmload', 'intercepts', 'entry-exit', 'tlb'),
   },
-  { name: 'svm/host state', files: ['svm/host-save-area.ts'], tests: tests('svm', 'registers', 'entry-exit', 'host-debug') },
+  { name: 'svm/host state', files: ['svm/host-save-area.ts'], tests: tests('svm', 'registers', 'entry-exit', 'host-debug', 'branch-records', 'host-state') },
+  { name: 'svm/branch-records', files: ['svm/branch-records.ts'], tests: tests('svm', 'branch-records') },
   { name: 'svm/boundary', files: ['svm/boundary.ts'], tests: tests('svm', 'interrupts', 'events') },
   { name: 'svm/msr', files: ['svm/msr.ts'], tests: tests('svm', 'msr') },
 ];

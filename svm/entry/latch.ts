@@ -1,13 +1,21 @@
 /** What VMRUN takes over from the control area: the intercepts and switches of the guest, and the translation it runs under. */
 import { Cr4, Efer, type Cpu } from '../../cpu/cpu';
 import type { NestedPagingMode } from '../../ept/npt-format';
+import { virtualizesBranchRecords } from '../branch-records';
 import { NestedControl, VIntr } from '../controls';
 import { SvmFeature } from '../features';
 import type { Svm } from '../svm';
 import { VMCB, VMCB_SIZE } from '../vmcb/layout';
 
-const LONG_MODE: NestedPagingMode = { levels: 4, nxe: false, pse: true };
-const LONG_MODE_NX: NestedPagingMode = { levels: 4, nxe: true, pse: true };
+/** By EFER.NXE, for four levels and for five: VMRUN allocates nothing. */
+const LONG_MODE = [
+  { levels: 4, nxe: false, pse: true },
+  { levels: 4, nxe: true, pse: true },
+] as const satisfies readonly NestedPagingMode[];
+const LONG_MODE_LA57 = [
+  { levels: 5, nxe: false, pse: true },
+  { levels: 5, nxe: true, pse: true },
+] as const satisfies readonly NestedPagingMode[];
 
 /** The host's registers are still loaded: its rFLAGS.IF counts with V_INTR_MASKING. */
 export function latchControls(svm: Svm): void {
@@ -22,6 +30,7 @@ export function latchControls(svm: Svm): void {
   svm.ioPermissionMap = page(vmcb.number(VMCB.IOPM_BASE_PA));
   svm.msrPermissionMap = page(vmcb.number(VMCB.MSRPM_BASE_PA));
   svm.nestedPaging = svm.has(SvmFeature.NP) && (vmcb.low(VMCB.NESTED_CONTROL) & NestedControl.NP_ENABLE) !== 0;
+  svm.lbrVirtualization = virtualizesBranchRecords(svm);
   svm.virtualInterrupt = vmcb.low(VMCB.V_INTR) & virtualInterruptBits(svm);
   svm.virtualVector = vmcb.low(VMCB.V_INTR_VECTOR) & 0xff;
   svm.pauseCount = vmcb.low(VMCB.PAUSE_FILTER_THRESHOLD) >>> 16;
@@ -48,6 +57,6 @@ export function switchTranslation({ cpu, vmcb, npt, nestedPaging, guestAsid }: S
 }
 
 function hostPagingMode({ cr4, efer }: Cpu): NestedPagingMode {
-  if ((efer & Efer.LMA) !== 0) return (efer & Efer.NXE) !== 0 ? LONG_MODE_NX : LONG_MODE;
+  if ((efer & Efer.LMA) !== 0) return ((cr4 & Cr4.LA57) !== 0 ? LONG_MODE_LA57 : LONG_MODE)[(efer & Efer.NXE) !== 0 ? 1 : 0];
   return { levels: (cr4 & Cr4.PAE) !== 0 ? 3 : 2, nxe: (efer & Efer.NXE) !== 0, pse: (cr4 & Cr4.PSE) !== 0 };
 }

@@ -1,10 +1,11 @@
 /** APM "VMRUN Instruction": loading guest state. The checks have passed; nothing here fails. */
+import { canonicalHigh } from '../../cpu/canonical';
 import { Cr0, Cr4, Efer, type Cpu } from '../../cpu/cpu';
 import { DR6_FIXED, DR6_WRITABLE, setDr7 } from '../../cpu/debug';
 import { Segment } from '../../cpu/decoder/insn';
 import { R, S, seg } from '../../cpu/layout';
 import { VMCB } from '../vmcb/layout';
-import { LOADED_WORDS, SWITCHED_SEGMENTS, canonicalHigh, loadSegment } from '../vmcb/guest-registers';
+import { LOADED_WORDS, SWITCHED_SEGMENTS, loadSegment } from '../vmcb/guest-registers';
 import type { Svm } from '../svm';
 
 const RFLAGS_VM = 1 << 17;
@@ -23,8 +24,8 @@ export function loadGuestState(svm: Svm): void {
   const to = cpu.base >>> 2;
 
   for (let i = 0; i < LOADED_WORDS.length; i += 2) u32[to + LOADED_WORDS[i + 1]] = from[LOADED_WORDS[i]];
-  u32[to + R.GDTR_BASE / 4 + 1] = canonicalHigh(from[VMCB.GDTR_BASE / 4 + 1]);
-  u32[to + R.IDTR_BASE / 4 + 1] = canonicalHigh(from[VMCB.IDTR_BASE / 4 + 1]);
+  u32[to + R.GDTR_BASE / 4 + 1] = canonicalHigh(from[VMCB.GDTR_BASE / 4 + 1], cpu.linearAddressWidth);
+  u32[to + R.IDTR_BASE / 4 + 1] = canonicalHigh(from[VMCB.IDTR_BASE / 4 + 1], cpu.linearAddressWidth);
   u32[to + R.GDTR_LIMIT / 4] = from[VMCB.GDTR_LIMIT / 4] & 0xffff;
   u32[to + R.IDTR_LIMIT / 4] = from[VMCB.IDTR_LIMIT / 4] & 0xffff;
   for (let i = 0; i < SWITCHED_SEGMENTS.length; i++) loadSegment(cpu, SWITCHED_SEGMENTS[i][0], from, SWITCHED_SEGMENTS[i][1] >>> 2, false);

@@ -1,6 +1,7 @@
 /** APM "#VMEXIT": the guest state that goes to the VMCB. */
 import { Flag } from '../../cpu/cpu';
 import { R, S, seg } from '../../cpu/layout';
+import { saveGuestBranchRecords } from '../branch-records';
 import { InterruptShadow } from '../controls';
 import { virtualInterruptBits } from '../entry/latch';
 import type { Svm } from '../svm';
@@ -26,6 +27,7 @@ export function saveGuestState(svm: Svm): void {
   // CPL is the highest byte of a word whose other bytes are not the processor's.
   const cplWord = VMCB.CPL & ~3;
   vmcb.setLow(cplWord, ((vmcb.memoryWord(cplWord) & 0x00ff_ffff) | (cpu.cpl << 24)) >>> 0);
+  if (svm.lbrVirtualization) saveGuestBranchRecords(svm);
   if (svm.nestedPaging) vmcb.set(VMCB.G_PAT, cpu.get32(R.PAT), cpu.get32(R.PAT + 4));
 
   // Bits that the processor does not implement stay as software left them.

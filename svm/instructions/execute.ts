@@ -91,7 +91,10 @@ function executeVmrun(svm: Svm, insn: Insn): void {
   vmrun(svm, address);
 }
 
-/** "VMSAVE and VMLOAD Virtualization": the operand of a guest in 64-bit mode is guest-physical; other guests always exit. */
+/**
+ * "VMSAVE and VMLOAD Virtualization": the operand of a guest in long mode is guest-physical; a guest outside long mode always exits.
+ * DEVIATION: compatibility mode counts as long mode here. Whether processors ask for 64-bit mode proper (CS.L) has not been confirmed.
+ */
 function moveState(svm: Svm, insn: Insn, code: number, access: number, move: (svm: Svm, address: number) => void): void {
   const { cpu } = svm;
   const virtual = svm.guestMode && svm.nestedPaging && (svm.vmcb.low(VMCB.VIRTUALIZATION_ENABLE) & VirtualizationEnable.VMSAVE_VMLOAD) !== 0;
@@ -112,5 +115,5 @@ function moveState(svm: Svm, insn: Insn, code: number, access: number, move: (sv
 
 /** Drops the translation of one address in one ASID. The TLB drops it in all, which the architecture permits. */
 export function invlpga({ mmu }: Svm['cpu'], linear: bigint, _asid: number): void {
-  if (mmu.canonical(linear)) mmu.invalidatePage(linear);
+  if (mmu.canonicalForProcessor(linear)) mmu.invalidatePage(linear);
 }

@@ -1,7 +1,8 @@
 /** VMLOAD and VMSAVE: the part of the processor's state that VMRUN and #VMEXIT leave alone. APM "VMSAVE and VMLOAD Instructions". */
+import { canonicalHigh } from '../../cpu/canonical';
 import { R, S, seg } from '../../cpu/layout';
 import type { Svm } from '../svm';
-import { VMLOAD_SEGMENTS, VMLOAD_WORDS, canonicalHigh, loadSegment, segmentWord } from '../vmcb/guest-registers';
+import { VMLOAD_SEGMENTS, VMLOAD_WORDS, loadSegment, segmentWord } from '../vmcb/guest-registers';
 import { SegmentOffset, VMCB, VMCB_SIZE } from '../vmcb/layout';
 
 /** @param address system-physical, page-aligned, of RAM. */
@@ -11,7 +12,7 @@ export function vmload(svm: Svm, address: number): void {
   const from = cpu.memory.host(address) >>> 2;
   const to = cpu.base >>> 2;
   for (let i = 0; i < VMLOAD_WORDS.length; i += 2) u32[to + VMLOAD_WORDS[i + 1]] = u32[from + VMLOAD_WORDS[i]];
-  u32[to + R.KERNEL_GS_BASE / 4 + 1] = canonicalHigh(u32[from + VMCB.KERNEL_GS_BASE / 4 + 1]);
+  u32[to + R.KERNEL_GS_BASE / 4 + 1] = canonicalHigh(u32[from + VMCB.KERNEL_GS_BASE / 4 + 1], cpu.linearAddressWidth);
   for (let i = 0; i < VMLOAD_SEGMENTS.length; i++) loadSegment(cpu, VMLOAD_SEGMENTS[i][0], u32, from + (VMLOAD_SEGMENTS[i][1] >>> 2), true);
   // In 64-bit mode no segment has limits.
   if (cpu.codeSize !== 64) cpu.modeChanged();

@@ -6,7 +6,7 @@ import { latchControls, switchTranslation } from '../entry/latch';
 import { loadGuestState, stateReplaced } from '../entry/load';
 import { failEntry } from '../exit/exit';
 import { SvmFeature } from '../features';
-import { saveHostState } from '../host-save-area';
+import { saveHostState, switchBranchRecords } from '../host-save-area';
 import type { Svm } from '../svm';
 import { ALL_CLEAN_BITS } from '../vmcb/access';
 import { VMCB } from '../vmcb/layout';
@@ -29,6 +29,7 @@ export function vmrun(svm: Svm, address: number): void {
   latchControls(svm);
   switchTranslation(svm);
   loadGuestState(svm);
+  switchBranchRecords(svm);
   svm.guestMode = true;
   flushTlb(svm);
   stateReplaced(cpu, was64);

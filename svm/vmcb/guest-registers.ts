@@ -2,6 +2,7 @@
  * Guest registers of the VMCB and where the vCPU block has them. What VMRUN and #VMEXIT switch, and what only VMLOAD and VMSAVE move.
  * RFLAGS, CPL, CR0, EFER, DR6, DR7 and segments have rules of their own (entry/load.ts, exit/save.ts).
  */
+import { canonicalHigh } from '../../cpu/canonical';
 import { Segment } from '../../cpu/decoder/insn';
 import type { Cpu } from '../../cpu/cpu';
 import { R, S, seg } from '../../cpu/layout';
@@ -70,7 +71,8 @@ export const unpackAttributes = (attributes: number): number =>
 
 /**
  * Loads a segment register from the words of a VMCB; ranges derived from it follow when the mode is derived again.
- * @param at index of the segment's first word in `from`. @param wide the base has 64 bits, which are made canonical; otherwise 32.
+ * @param at index of the segment's first word in `from`. @param wide the base has 64 bits, which are made canonical (APM "Canonicalization and Consistency
+ * Checks") to the width that the processor supports; otherwise 32.
  */
 export function loadSegment(cpu: Cpu, segment: number, from: Uint32Array, at: number, wide: boolean): void {
   const first = from[at];
@@ -79,11 +81,8 @@ export function loadSegment(cpu: Cpu, segment: number, from: Uint32Array, at: nu
   cpu.set32(seg(segment, S.ACCESS), unpackAttributes(first >>> 16));
   cpu.set32(seg(segment, S.LIMIT), from[at + SegmentOffset.LIMIT / 4]);
   cpu.set32(seg(segment, S.BASE), from[at + SegmentOffset.BASE / 4]);
-  cpu.set32(seg(segment, S.BASE) + 4, wide ? canonicalHigh(high) : 0);
+  cpu.set32(seg(segment, S.BASE) + 4, wide ? canonicalHigh(high, cpu.linearAddressWidth) : 0);
 }
-
-/** Bits 63:32 of an address whose bits 63:48 become those of bit 47. APM "Canonicalization and Consistency Checks". */
-export const canonicalHigh = (high: number): number => (high << 16) >> 16;
 
 /** The first word of a segment register in the VMCB: selector and attributes. */
 export const segmentWord = (cpu: Cpu, segment: number): number =>

@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, linkSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DiskImage, openDrives } from '../../cli/disk-image';
+import { openDrives } from '../../cli/disk-image';
+import { DiskImage } from '../../library/disk-image';
 import { parseDrive } from '../../cli/drive-option';
 import { checkRunOptions } from '../../cli/run-options';
 

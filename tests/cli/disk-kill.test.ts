@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { DiskImage } from '../../cli/disk-image';
+import { DiskImage } from '../../library/disk-image';
 import { DISK_LOG, RECORD, sequences } from './disk-log';
 
 const VMEXIT = join(__dirname, '../../bin/vmexit.js');

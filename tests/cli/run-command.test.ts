@@ -51,6 +51,7 @@ describe('bad input: one message on stderr, status 2, nothing on stdout', () => 
     [['run', image, '--memory', 'lots'], /^vmexit: --memory lots: not a size; write it like 256M or 1G\n$/],
     [['run', image, '--memory', '1M'], /--memory 1M: 1048576 bytes is out of range/],
     [['run', image, '--memory', '8G'], /--memory 8G.*out of range/],
+    [['run', image, '--backend', 'svm', '--bare'], /--backend svm with --bare: a bare machine runs without our hypervisor; leave one of them out/],
     [['run', image, '--backend', 'kvm'], /--backend kvm: not one of vmx, svm/],
     [['run', image, '--device', 'e1000'], /there is no device "e1000"/],
     [['run', image, '--device', 'isa-debug-exit,iobase=zz'], /"iobase=zz" is not understood/],

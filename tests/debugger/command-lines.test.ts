@@ -38,6 +38,8 @@ const ROWS: Readonly<Record<string, Row>> = {
   step: { works: [['step 3', /stepped to instruction 3 .*\n=> 0x/]], refused: [['step -1', NO_COUNT]] },
   stepi: { works: [['stepi', /stepped to instruction 1/]], refused: [['stepi 1 2', NO_COUNT]] },
   next: { works: [['next', /=> 0x/]], refused: [['next 2', NOTHING_MORE]] },
+  // The processor's first function never returns: its loop is left by nothing but the end of the guest.
+  finish: { works: [['finish', /the guest powered off/]], refused: [['finish 2', NOTHING_MORE]] },
   exit: { works: [['exit 5', /^exit 5: /]], refused: [['exit x', NO_COUNT]] },
   'reverse-continue': { after: ['step 10'], works: [['rc', /where the history begins/]], refused: [['rc 2', NOTHING_MORE]] },
   'reverse-step': { after: ['seek 100'], works: [['rs 10', /back at instruction 90/]], refused: [['rs zero', NO_COUNT]] },

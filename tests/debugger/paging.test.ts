@@ -3,19 +3,19 @@ import { R } from '../../cpu/layout';
 import { hostAddress, PageWalks, referencesOf } from '../../debugger/paging';
 
 /** Entries by host-physical address; everything else is zero. */
-const walks = (entries: Readonly<Record<number, bigint>>, eptRoot?: number): PageWalks =>
+const walks = (entries: Readonly<Record<number, bigint>>, eptRoot?: number, levels: 4 | 5 = 4): PageWalks =>
   new PageWalks(
     (physical) => (physical < 0x100_0000 ? (entries[physical] ?? 0n) : undefined),
-    () => (eptRoot === undefined ? undefined : { kind: 'EPT', root: eptRoot }),
+    () => (eptRoot === undefined ? undefined : { kind: 'EPT', root: eptRoot, levels }),
   );
 
-function cpu(cr3: number, mode: 'long' | 'pae' | '32-bit' | 'off', pdptes: readonly bigint[] = []): Cpu {
+function cpu(cr3: number, mode: 'la57' | 'long' | 'pae' | '32-bit' | 'off', pdptes: readonly bigint[] = []): Cpu {
   const words: Record<number, bigint> = { [R.CR3]: BigInt(cr3) };
   pdptes.forEach((entry, n) => (words[R.PDPTE0 + 8 * n] = entry));
   return {
     cr0: mode === 'off' ? Cr0.PE : (Cr0.PE | Cr0.PG) >>> 0,
-    cr4: mode === '32-bit' ? Cr4.PSE : Cr4.PAE,
-    efer: mode === 'long' ? Efer.LMA : 0,
+    cr4: mode === '32-bit' ? Cr4.PSE : Cr4.PAE | (mode === 'la57' ? Cr4.LA57 : 0),
+    efer: mode === 'long' || mode === 'la57' ? Efer.LMA : 0,
     get64: (offset: number) => words[offset] ?? 0n,
   } as unknown as Cpu;
 }
@@ -40,6 +40,27 @@ describe('walks as data', () => {
     expect(referencesOf(walk)).toBe(24);
     expect(walk.entries.map((e) => e.name)).toEqual(['PML4E', 'PDPTE', 'PDE', 'PTE']);
     expect(walk.nested?.entries.map((e) => e.name)).toEqual(['EPT PML4E', 'EPT PDPTE', 'EPT PDE', 'EPT PTE']);
+  });
+
+  it('five levels by five take 35 references, and 57-bit addresses are canonical', () => {
+    // Guest tables at guest-physical 1000h to 5000h; EPT maps everything below 64 KiB to itself, page by page.
+    const entries: Record<number, bigint> = {
+      [0x20_0000]: 0x20_1007n,
+      [0x20_1000]: 0x20_2007n,
+      [0x20_2000]: 0x20_3007n,
+      [0x20_3000]: 0x20_4007n,
+      [0x1000 + 0x1fe * 8]: 0x2003n,
+      [0x2000 + 3 * 8]: 0x3003n,
+      [0x3000]: 0x4003n,
+      [0x4000]: 0x5003n,
+      [0x5000 + 5 * 8]: 0x8003n,
+    };
+    for (let page = 0; page < 16; page++) entries[0x20_4000 + page * 8] = BigInt(page * 0x1000) | 0x37n;
+    const walk = walks(entries, 0x20_0000, 5).linear(cpu(0x1000, 'la57'), 0xfffe_0180_0000_5123n);
+    expect([walk.kind, walk.problem, hostAddress(walk), referencesOf(walk)]).toEqual(['5-level', undefined, 0x8123, 35]);
+    expect(walk.entries.map((e) => `${e.name} ${e.index}`)).toEqual(['PML5E 510', 'PML4E 3', 'PDPTE 0', 'PDE 0', 'PTE 5']);
+    expect(walk.nested?.entries.map((e) => e.name)).toEqual(['EPT PML5E', 'EPT PML4E', 'EPT PDPTE', 'EPT PDE', 'EPT PTE']);
+    expect(walks(entries).linear(cpu(0x1000, 'la57'), 0x100_0000_0000_0000n)).toMatchObject({ kind: '5-level', problem: 'the address is not canonical' });
   });
 
   it('2 MByte and 1 GByte pages end it earlier', () => {

@@ -44,6 +44,10 @@ const DEVIATIONS: Readonly<Record<string, Deviation>> = {
   'NMI: sent by the guest, its own': { sdm: 'vector 2 delivered, return to +18', why: 'IRET in the host ended the blocking that the exit began' },
   [`${TIMER}: monitor trap flag`]: { sdm: '37 monitor trap flag at +1; then +2', why: 'Bochs accepts the control and does nothing' },
   [`${TIMER}: monitor trap flag, #UD injected`]: { sdm: '37 in the handler of vector 6', why: 'Bochs accepts the control and does nothing' },
+  'Accesses to the APIC-access page: OR to the version': {
+    sdm: '44 APIC access at +0, qualification 1030; TPR 40',
+    why: '"Basic VM-Exit Information": bit 12 is that of a write, as bit 1 of the error code of a page fault would be',
+  },
   'VMCALL in root operation: VMCALL': { sdm: 'VMfailValid(1)', why: 'Bochs stops: not implemented' },
 };
 

@@ -5,7 +5,7 @@ import { Ept, type EptFault } from '../../ept/ept';
 import { PhysicalMemory } from '../../memory/physical-memory';
 
 const WIDTH = 40;
-const ALL = { pages1G: true, executeOnly: true, accessedDirty: true };
+const ALL = { fiveLevels: true, pages1G: true, executeOnly: true, accessedDirty: true };
 const TABLES = 0x1000;
 const TABLE_COUNT = 8;
 
@@ -15,12 +15,12 @@ type Outcome =
   | { kind: 'misconfiguration' };
 
 /** The reference: BigInt, one level after the other. */
-function reference(memory: PhysicalMemory, root: number, gpa: bigint, capabilities: typeof ALL, wanted: number): Outcome {
+function reference(memory: PhysicalMemory, root: number, levels: 4 | 5, gpa: bigint, capabilities: typeof ALL, wanted: number): Outcome {
   const field = (value: bigint, high: number, low: number): bigint => (value >> BigInt(low)) & ((1n << BigInt(high - low + 1)) - 1n);
   let table = BigInt(root);
   let permissions = 7n;
   const entries: { address: number; leaf: boolean }[] = [];
-  for (let level = 4; level >= 1; level--) {
+  for (let level: number = levels; level >= 1; level--) {
     const shift = 12 + 9 * (level - 1);
     const address = table + 8n * field(gpa, shift + 8, shift);
     const entry = memory.read64(Number(address));
@@ -35,7 +35,7 @@ function reference(memory: PhysicalMemory, root: number, gpa: bigint, capabiliti
       field(entry, 51, WIDTH) !== 0n ||
       (leaf
         ? [2n, 3n, 7n].includes(field(entry, 5, 3)) || (level > 1 && field(entry, shift - 1, 12) !== 0n) || (level === 3 && !capabilities.pages1G)
-        : field(entry, 6, 3) !== 0n || (level === 4 && field(entry, 7, 7) !== 0n));
+        : field(entry, 6, 3) !== 0n || (level >= 4 && field(entry, 7, 7) !== 0n));
     if (bad) return { kind: 'misconfiguration' };
     entries.push({ address: Number(address), leaf });
     if (leaf) {
@@ -76,14 +76,15 @@ describe('EPT walk', () => {
     fc.assert(
       fc.property(
         fc.array(entry, { minLength: 16, maxLength: 16 }),
-        fc.array(fc.integer({ min: 0, max: 1 }), { minLength: 4, maxLength: 4 }),
+        fc.array(fc.integer({ min: 0, max: 1 }), { minLength: 5, maxLength: 5 }),
+        fc.constantFrom(4 as const, 5 as const),
         fc.integer({ min: 0, max: 0xfff }),
         fc.constantFrom(1, 2, 4),
         fc.boolean(),
         fc.boolean(),
         fc.boolean(),
-        (entries, indexes, offset, wanted, accessedDirty, executeOnly, pages1G) => {
-          const capabilities = { pages1G, executeOnly, accessedDirty: true };
+        (entries, indexes, levels, offset, wanted, accessedDirty, executeOnly, pages1G) => {
+          const capabilities = { fiveLevels: true, pages1G, executeOnly, accessedDirty: true };
           const { memory, ept } = fresh(capabilities);
           // Entries 0 and 1 of every table.
           entries.forEach((e, i) => {
@@ -95,10 +96,10 @@ describe('EPT walk', () => {
               (e.large ? e.frame & ~0xfffn : BigInt(TABLES + e.table * 0x1000));
             memory.write64(TABLES + Math.floor(i / 2) * 0x1000 + (i % 2) * 8, value);
           });
-          const gpa = indexes.reduce((a, i) => (a << 9n) | BigInt(i), 0n) * 4096n + BigInt(offset);
-          const expected = reference(memory, TABLES, gpa, capabilities, wanted);
+          const gpa = indexes.slice(5 - levels).reduce((a, i) => (a << 9n) | BigInt(i), 0n) * 4096n + BigInt(offset);
+          const expected = reference(memory, TABLES, levels, gpa, capabilities, wanted);
           const before = new Map(expected.kind === 'mapped' ? expected.entries.map((e) => [e.address, memory.read64(e.address)]) : []);
-          ept.enable(TABLES | 0x1e | (accessedDirty ? 0x40 : 0), 0);
+          ept.enable(TABLES | ((levels - 1) << 3) | 6 | (accessedDirty ? 0x40 : 0), 0);
           try {
             const physical = ept.translate(Number(gpa), wanted, 0n);
             expect(expected).toMatchObject({ kind: 'mapped', physical });

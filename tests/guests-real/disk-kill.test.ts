@@ -7,7 +7,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { DiskImage } from '../../cli/disk-image';
+import { DiskImage } from '../../library/disk-image';
 import { ext4Image, recover } from './disk-files';
 
 const ROOT = join(__dirname, '../..');

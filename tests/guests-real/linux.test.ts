@@ -54,10 +54,11 @@ describe('Debian cloud kernel, bzImage', () => {
     expect([again.exitDigest, again.instructions]).toEqual([vmx.exitDigest, vmx.instructions]);
   });
 
-  it('boots with KASLR and the crypto self-tests on', () => {
-    const run = bootDebian('vmx', { commandLine: 'console=ttyS0 panic=-1' });
+  it('boots with KASLR and the crypto self-tests on, and prints the same bytes bare', () => {
+    const [run, bare] = (['vmx', 'bare'] as const).map((backend) => bootDebian(backend, { commandLine: 'console=ttyS0 panic=-1' }));
     expectHealthy(run.console);
     expect(run.console).toContain(MARKER);
+    expect([bare.console, bare.instructions]).toEqual([run.console, run.instructions]);
   });
 });
 
@@ -69,8 +70,9 @@ it('Debian cloud kernel finds KVM when it is shown one', () => {
   expect(run.console).toContain(MARKER);
 });
 
-it('Debian cloud kernel, vmlinux through PVH, with 3 GiB of RAM', () => {
-  const run = bootDebian('vmx', { image: 'vmlinux', memoryBytes: 3072 * 2 ** 20 });
+it('Debian cloud kernel, vmlinux through PVH, with 3 GiB of RAM: the same bytes bare and in a VM', () => {
+  const [run, bare] = (['vmx', 'bare'] as const).map((backend) => bootDebian(backend, { image: 'vmlinux', memoryBytes: 3072 * 2 ** 20 }));
   expectHealthy(run.console);
   expect(run.console).toContain(MARKER);
+  expect([bare.console, bare.instructions]).toEqual([run.console, run.instructions]);
 });

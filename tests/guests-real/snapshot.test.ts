@@ -32,7 +32,7 @@ class Watched {
   private readonly exits: Hash = createHash('sha256');
   readonly guest: Guest;
 
-  constructor(backend: 'bare' | 'vmx', from?: GuestState) {
+  constructor(backend: 'bare' | 'vmx' | 'svm', from?: GuestState) {
     const serialOutput = (byte: number): void => void (this.console += String.fromCharCode(byte));
     const observer: VcpuObserver = {
       exit: ({ instructions, rip, raw }) => void this.exits.update(`${instructions} ${rip} ${raw.code} ${raw.qualification}\n`),
@@ -63,7 +63,7 @@ class Watched {
   }
 }
 
-describe.each(some(1, ['vmx', 'bare'] as const))('the cloud kernel, %s', (backend) => {
+describe.each(some(1, ['vmx', 'bare', 'svm'] as const))('the cloud kernel, %s', (backend) => {
   let end: { console: string; instructions: number; digest: string };
   let exitDigest: string;
   const snapshots: { state: GuestState; printed: number; exits: string }[] = [];

@@ -34,10 +34,11 @@ it('vmlinux through PVH, with 3 GiB of RAM', () => {
 });
 
 describe('the full Debian kernel', () => {
-  it.each(some(1, ['svm', 'vmx'] as const))('%s', (backend) => {
-    const run = bootDebian(backend, { cpu: backend === 'svm' ? 'amd' : 'intel', image: 'vmlinuz-full' });
+  it.each(some(1, [['svm', 'amd'] as const, ['vmx', 'intel'] as const]))('%s: the same bytes as bare', (backend, cpu) => {
+    const [run, bare] = ([backend, 'bare'] as const).map((b) => bootDebian(b, { cpu, image: 'vmlinuz-full' }));
     expectHealthy(run.console);
     expect(run.console).toMatch(/Linux version 6\.1\.\S+-amd64 /);
     expect(run.console).toContain(MARKER);
+    expect([bare.console, bare.instructions]).toEqual([run.console, run.instructions]);
   });
 });

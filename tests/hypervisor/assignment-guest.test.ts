@@ -17,7 +17,9 @@ describe.each(['vmx', 'svm'] as const)('%s', (backend) => {
   it('runs as it does with an emulated device, at the same ticks, and gives the device back', () => {
     const guest = new Guest(config(backend, { assign: ['edu0'], poison: 0xa5, frameSeed: 3 }));
     expect(guest.run(DMA_TIME * 2)).toMatchObject(SUCCESS);
-    expect(guest.physicalIommu!.counts).toEqual({ translations: 1, blocked: 0, interrupts: 1, posted: 0, blockedInterrupts: 0 });
+    // A processor with virtual-interrupt delivery has its interrupts posted.
+    const [interrupts, posted] = backend === 'vmx' ? [0, 1] : [1, 0];
+    expect(guest.physicalIommu!.counts).toEqual({ translations: 1, blocked: 0, interrupts, posted, blockedInterrupts: 0 });
     // Given back: reset, and without a way to memory.
     expect(guest.assignment!.functions[0].physical.read(4, 2) & 4).toBe(0);
     expect(guest.physicalIommu!.translate(0x20, 0x20_0000, 4, true).kind).toBe('blocked');

@@ -25,8 +25,8 @@ const DMA_TIME = 200_000_000;
 const IA32_APIC_SVR = 0xfee0_00f0;
 const MSI_CAPABILITY = 5;
 
-function laboratory(iommu: 'vtd' | 'amdvi', seed = 0) {
-  const profile = parseProfile(iommu === 'vtd' ? 'intel' : 'amd');
+function laboratory(iommu: 'vtd' | 'amdvi', seed = 0, processor = iommu === 'vtd' ? 'intel' : 'amd') {
+  const profile = parseProfile(processor);
   const edus = [new EduDevice({ dmaMask: 2 ** 32 - 1 }), new EduDevice({ dmaMask: 2 ** 32 - 1 })];
   const physical = edus.map((device, i) => ({ slot: (ROGUE >>> 3) + i, device }));
   let board!: Platform;
@@ -402,6 +402,83 @@ describe.each(['vtd', 'amdvi'] as const)('%s', (iommu) => {
     register(EDU.LIVENESS, 0);
     advance(0);
     expect(assignment.faults.at(-1)).toMatchObject({ requester: ROGUE, address: OUTSIDE });
+  });
+});
+
+describe('interrupts are posted on a processor with virtual-interrupt delivery', () => {
+  const posting = (): ReturnType<typeof laboratory> => laboratory('vtd', 0, 'intel-vmx');
+  /** The descriptor: offsets and bits of VT-d specification, "Posted Interrupt Descriptor (PID)". */
+  const CONTROL = 32,
+    ON = 1;
+  const descriptorOf = ({ host, assignment }: ReturnType<typeof laboratory>): { pir: number[]; control: number; ndst: number } => {
+    const { descriptor } = assignment.posted!;
+    const requested = (v: number): boolean => ((host.read32(descriptor + (v >>> 5) * 4) >>> (v & 31)) & 1) !== 0;
+    return {
+      pir: Array.from({ length: 256 }, (_, v) => v).filter(requested),
+      control: host.read32(descriptor + CONTROL),
+      ndst: host.read32(descriptor + CONTROL + 4),
+    };
+  };
+
+  it('a vector that the guest sets up goes into the descriptor; the notification brings it to the APIC of the VM', () => {
+    const lab = posting();
+    const { enableMsi, register, advance, vectors, board } = lab;
+    enableMsi(ROGUE, 0x55);
+    enableMsi(OTHER, 0x66);
+    const { control } = descriptorOf(lab);
+    expect(control & 0xffff).toBe(0);
+    register(EDU.RAISE, 1);
+    register(EDU.RAISE, 1, OTHER);
+    // The second finds a notification outstanding.
+    expect(descriptorOf(lab)).toEqual({ pir: [0x55, 0x66], control: control + ON, ndst: 0 });
+    expect(vectors()).toEqual([]);
+    advance(0);
+    expect(descriptorOf(lab)).toMatchObject({ pir: [], control });
+    expect([vectors(), board.iommu!.counts]).toMatchObject([[0x66, 0x55], { posted: 2, interrupts: 0, blockedInterrupts: 0 }]);
+  });
+
+  it('follows the guest: another vector, masked and unmasked, as in the remapped format', () => {
+    const { enableMsi, register, advance, vectors, config, capability, assignment } = posting();
+    const vectorOf = (): number | undefined => assignment.driver.posting!.vectorOf(ROGUE, 0);
+    enableMsi(ROGUE, 0x55);
+    expect(vectorOf()).toBe(0x55);
+    const msi = capability(ROGUE, MSI_CAPABILITY);
+    config.write(ROGUE, msi + 12, 2, 0x41);
+    expect(vectorOf()).toBe(0x41);
+    register(EDU.RAISE, 1);
+    advance(0);
+    expect(vectors()).toEqual([0x41]);
+    // What was posted before the mask, and is taken after it, waits like what comes later.
+    register(EDU.RAISE, 1);
+    config.write(ROGUE, msi + 16, 4, 1);
+    expect([vectorOf(), config.read(ROGUE, msi + 20)]).toEqual([undefined, 1]);
+    register(EDU.RAISE, 1);
+    advance(0);
+    expect([vectors(), config.read(ROGUE, msi + 20)]).toEqual([[], 1]);
+    config.write(ROGUE, msi + 16, 4, 0);
+    expect([vectors(), vectorOf()]).toEqual([[0x41], 0x41]);
+    config.write(ROGUE, msi + 2, 2, 0);
+    expect(vectorOf()).toBeUndefined();
+  });
+
+  it.each([
+    ['an NMI', 0xfee0_0000, 0x402],
+    ['lowest priority', 0xfee0_0000, 0x155],
+    ['level-triggered', 0xfee0_0000, 0xc055],
+    ['an illegal vector', 0xfee0_0000, 0x0f],
+    ['a message that the IOMMU of the VM remaps', 0xfee0_0010, 0x55],
+    ['no interrupt message', 0x1000, 0x55],
+  ])('%s stays in the remapped format', (_what, address, data) => {
+    const { enableMsi, config, capability, assignment } = posting();
+    enableMsi(ROGUE, 0x55);
+    const msi = capability(ROGUE, MSI_CAPABILITY);
+    config.write(ROGUE, msi + 4, 4, address);
+    config.write(ROGUE, msi + 12, 2, data);
+    expect([assignment.driver.posting!.vectorOf(ROGUE, 0), assignment.driver.isRouted(ROGUE, 0)]).toEqual([undefined, true]);
+  });
+
+  it('not on a processor without, nor on AMD-Vi', () => {
+    expect([laboratory('vtd').assignment.posted, laboratory('amdvi').assignment.posted]).toEqual([undefined, undefined]);
   });
 });
 

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { Guest } from '../../hypervisor/guest';
+import { memoryDigest } from '../guest-digest';
 import { randomProgram, type Mode, type Style } from './random/random-program';
 
 /**
@@ -26,7 +26,7 @@ function outcome(seed: number, mode: Mode, style: Style, backend: 'bare' | 'vmx'
     stop: stop.kind === 'ended' ? stop.because : stop.kind,
     instructions: guest.instructions,
     time: guest.time,
-    memory: createHash('sha256').update(memory).digest('hex'),
+    memory: memoryDigest(memory),
   };
 }
 

@@ -116,6 +116,7 @@ export class SvmBench {
   host(): void {
     const { cpu } = this;
     for (const offset of [R.CR2, R.DR0, R.DR1, R.DR2, R.DR3, R.SYSENTER_CS, R.LSTAR, R.GUEST_TSC_OFFSET, R.TSC_OFFSET, R.MONITOR_ARMED]) cpu.set64(offset, 0n);
+    for (const offset of [R.DEBUGCTL, R.LAST_BRANCH_FROM, R.LAST_BRANCH_TO, R.LAST_INT_FROM, R.LAST_INT_TO]) cpu.set64(offset, 0n);
     cpu.set64(R.CR0, 0x8001_0033n);
     cpu.set64(R.CR3, BigInt(HOST_TABLES));
     cpu.set64(R.CR4, 0x6a0n);

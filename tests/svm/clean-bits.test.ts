@@ -37,6 +37,9 @@ describe('a field whose clean bit is set is taken from the cache; one whose bit 
     ['IDTR', CleanBit.DT, [0x0f, 0x0b], { IDTR_LIMIT: 0 }, (b) => b.exitCode, 0x81n, 0x7fn],
     ['DS', CleanBit.SEG, [0x8c, 0xd8], { DS_SELECTOR: 0x33 }, (b) => b.read('DS_SELECTOR'), 0x10n, 0x33n],
     ['CR2', CleanBit.CR2, [0x0f, 0x20, 0xd0], { CR2: 0x1234 }, (b) => b.read('RAX'), 0n, 0x1234n],
+    // The bit that enables their virtualization is not one of the LBR fields: it is read in any case.
+    ['BR_FROM', CleanBit.LBR, [0x90], { BR_FROM: 0x1234, VIRTUALIZATION_ENABLE: 1 }, (b) => b.read('BR_FROM'), 0n, 0x1234n],
+    ['DBGCTL', CleanBit.LBR, [0xeb, 0x00], { DBGCTL: 1, VIRTUALIZATION_ENABLE: 1 }, (b) => b.read('BR_FROM'), 0n, BigInt(GUEST_CODE)],
   ];
   it.each(CASES)('%s', (_name, bit, code, change, shows, cached, read) => {
     const all = 0x1fff;

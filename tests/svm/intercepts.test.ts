@@ -269,6 +269,9 @@ describe('MSR', () => {
     ['SYSENTER_CS', 0x174, 0x5d, 0],
     ['STAR', 0xc000_0081, 0x820, 2],
     ['VM_HSAVE_PA', 0xc001_0117, 0x1045, 6],
+    ['the first of the first range', 0x0, 0x0, 0],
+    ['the first of the second range', 0xc000_0000, 0x800, 0],
+    ['the first of the third range', 0xc001_0000, 0x1000, 0],
     ['the last of the first range', 0x1fff, 0x7ff, 6],
     ['the last of the third range', 0xc001_1fff, 0x17ff, 6],
   ])('%s', (_name, index, byte, shift) => {

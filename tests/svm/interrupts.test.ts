@@ -258,6 +258,14 @@ describe('virtual NMI', () => {
     const b = v(V_NMI | MASK, iret);
     expect([b.delivered, b.pushed(0), bits(b)]).toEqual([2, BigInt(GUEST_CODE + iret.length - 2), MASK]);
   });
+  it('an IRET that faults or exits leaves the mask: "on successful completion"', () => {
+    // An image of CS that is null: #GP(0), which is intercepted.
+    const faulting = [0x6a, 0x10, 0x54, 0x6a, 0x02, 0x6a, 0x00, 0x6a, 0x00, 0x48, 0xcf];
+    const fault = v(V_NMI | MASK, faulting, { EXCEPTION_INTERCEPTS: 1 << 13 });
+    expect([fault.exitCode, bits(fault)]).toEqual([0x4dn, V_NMI | MASK]);
+    const exit = v(V_NMI | MASK, [0x48, 0xcf], { INTERCEPTS_3: 0x8010_0002 });
+    expect([exit.exitCode, bits(exit)]).toEqual([0x74n, V_NMI | MASK]);
+  });
   it('an injected NMI sets the mask', () => expect(bits(v(0, NOPS, { EVENTINJ: 0x8000_0202 }))).toBe(MASK));
   it('is not masked by a delivery that ends in a #VMEXIT: EXITINTINFO has it', () => {
     const b = v(V_NMI, NOPS, { IDTR_LIMIT: 0, EXCEPTION_INTERCEPTS: 1 << 13 });

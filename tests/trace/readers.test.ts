@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { openTraceFile } from '../../cli/trace-file';
 import { Guest } from '../../hypervisor/guest';
 import type { ExitRecord } from '../../hypervisor/vcpu';
+import type { ExitInformation } from '../../trace/exit-row';
 import { parseNdjsonLine } from '../../trace/ndjson-sink';
 import { guestConfig } from '../debugger/debug-guests';
 
@@ -16,16 +17,17 @@ const directory = mkdtempSync(join(tmpdir(), 'vmexit-trace-'));
 async function traced(
   name: string,
   backend: 'vmx' | 'svm' = 'vmx',
+  config: object = guestConfig(backend),
 ): Promise<{ readonly path: string; readonly exits: ExitRecord[]; readonly entries: bigint[] }> {
   const path = join(directory, name);
   const trace = openTraceFile(path);
   const exits: ExitRecord[] = [];
   const entries: bigint[] = [];
   const observer = {
-    exit: (record: ExitRecord) => (exits.push(record), trace.observer.exit!(record)),
+    exit: (record: ExitRecord, information: () => ExitInformation) => (exits.push(record), trace.observer.exit!(record, information)),
     entering: (rip: bigint, ticks: number) => (entries.push(rip), trace.observer.entering?.(rip, ticks)),
   };
-  new Guest({ ...guestConfig(backend), serialOutput: () => {}, observer }).run(Infinity);
+  new Guest({ ...guestConfig(backend), ...config, serialOutput: () => {}, observer }).run(Infinity);
   await trace.close();
   return { path, exits, entries };
 }
@@ -71,6 +73,42 @@ describe('Linux trace events, read by a parser for the format of the kernel', ()
     // CPUID is an instruction of two bytes, and the entry after it is behind it.
     const cpuid = events.findIndex((e) => e.fields.reason === 'CPUID');
     expect(BigInt(`0x${events[cpuid + 1].fields.rip}`)).toBe(BigInt(`0x${events[cpuid].fields.rip}`) + 2n);
+  });
+
+  // A selector that no GDT has: #GP(0xfff0), whose delivery comes to a stack that nobody has touched.
+  const GENERAL_PROTECTION = [
+    'bf00002000', // mov edi, 0x200000: the IDT
+    '488d0534000000', // lea rax, [handler]
+    '668987d0000000', // mov [rdi + 0xd0], ax
+    '48c1e810', // shr rax, 16
+    '668987d6000000', // mov [rdi + 0xd6], ax
+    '8c8fd2000000', // mov [rdi + 0xd2], cs
+    '66c787d4000000008e', // mov word [rdi + 0xd4], 0x8e00
+    '0f011d0d000000', // lidt [idtr]
+    'bc00006000', // mov esp, 0x600000
+    'b8f0ff0000', // mov eax, 0xfff0
+    '8ed8', // mov ds, eax
+    'f4', // handler: hlt
+    'df000000200000000000', // idtr: limit, base
+  ];
+
+  test.each([
+    // SDM "IDT-Vectoring Information Field": valid, error code, hardware exception, vector 13. The interruption information is of exits by an event.
+    ['vmx', 'EPT_VIOLATION', { info2: '0000000080000b0d', intr: '00000000', error: '00000000' }],
+    // APM "Event Injection", EXITINTINFO: the same bits. EXITINFO2 of an NPF is the guest-physical address.
+    ['svm', 'NPF', { info2: /^00000000005ff[0-9a-f]{3}$/, intr: '80000b0d', error: '0000fff0' }],
+  ] as const)('what the hardware says of an event whose delivery an exit broke off, %s', async (backend, reason, expected) => {
+    const image = Uint8Array.from(Buffer.from(GENERAL_PROTECTION.join(''), 'hex'));
+    const { path } = await traced(`${backend}-gp.trace`, backend, { image, format: 'flat64' });
+    const events = parse(readFileSync(path, 'utf8')).filter((e) => e.event === 'kvm_exit');
+    const broken = events.filter(({ fields }) => fields.reason === reason && fields.rip === '10003e');
+    expect(broken).toHaveLength(1);
+    const [{ fields }] = broken;
+    for (const [name, value] of Object.entries(expected)) expect(fields[name]).toMatch(value);
+    // Nobody else was interrupted.
+    const others = events.filter((e) => e !== broken[0]);
+    expect(others.length).toBeGreaterThan(1);
+    for (const { fields: other } of others) expect(Number(`0x${backend === 'vmx' ? other.info2 : other.intr}`) >>> 31).toBe(0);
   });
 });
 

@@ -85,12 +85,12 @@ test('Perfetto: one JSON object; a slice ends at its exit and begins at the one 
 test('kvm: the fields and their order are those of the kernel events', () => {
   const { text, output } = collect();
   const sink = new KvmSink(output);
-  sink.write(row());
+  sink.write(row(), () => ({ info2: 0x8000_0b0en, interruption: 0x8000_0b0d, errorCode: 0xfff0 }));
   sink.enter({ vcpu: 0, ticks: 12_345_678_901, rip: 0xffff_ffff_8100_0012n });
   const [exit, entry] = text().split('\n');
   // arch/x86/kvm/trace.h as trace-cmd report prints it: task-pid [cpu] seconds.microseconds: event: fields.
   expect(exit).toMatch(
-    /^ *\S+-\d+ +\[000\] +12\.345678: kvm_exit: +vcpu 0 reason EPT_VIOLATION rip 0xffffffff81000010 info1 0x0000000000000182 info2 0x0{16} intr_info 0x0{8} error_code 0x0{8}$/,
+    /^ *\S+-\d+ +\[000\] +12\.345678: kvm_exit: +vcpu 0 reason EPT_VIOLATION rip 0xffffffff81000010 info1 0x0000000000000182 info2 0x0000000080000b0e intr_info 0x80000b0d error_code 0x0000fff0$/,
   );
   // Where the guest goes on, which is not where it came out.
   expect(entry).toMatch(/kvm_entry: +vcpu 0, rip 0xffffffff81000012$/);

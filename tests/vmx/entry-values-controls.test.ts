@@ -73,7 +73,7 @@ const SIZE = ExitControl.HOST_ADDRESS_SPACE_SIZE;
 
 const RULES: Record<string, readonly Case[]> = {
   // Which bits may be set is what the capability MSRs of this model say: capabilities.test.ts.
-  'control.pin.allowed': [...mayBe1({}, 'PIN_BASED_CONTROLS', PIN, range(0, 6), 32), ...mustBe1({}, 'PIN_BASED_CONTROLS', [1, 2, 4], 0x7fn)],
+  'control.pin.allowed': [...mayBe1({}, 'PIN_BASED_CONTROLS', PIN, range(0, 7), 32), ...mustBe1({}, 'PIN_BASED_CONTROLS', [1, 2, 4], 0xffn)],
   'control.primary.allowed': [
     ...mayBe1({}, 'PRIMARY_PROCESSOR_BASED_CONTROLS', 0x0400_6172, [...range(1, 16), ...range(19, 31)], 32),
     ...mustBe1({}, 'PRIMARY_PROCESSOR_BASED_CONTROLS', [1, 4, 5, 6, 8, 13, 14, 26, 0, 17, 18], 0xfff9_fffen).filter(
@@ -81,7 +81,7 @@ const RULES: Record<string, readonly Case[]> = {
     ),
   ],
   'control.secondary.allowed': [
-    ...values({}, 'SECONDARY_PROCESSOR_BASED_CONTROLS', [1, 2, 3, 5, 6, 7, 12].map(bit), [0, 4, 8, 9, 10, 13, 14, 15, 17, 18, 19, ...range(21, 31)].map(bit)),
+    ...values({}, 'SECONDARY_PROCESSOR_BASED_CONTROLS', [...range(0, 9), 12].map(bit), [10, 13, 14, 15, 17, 18, 19, ...range(21, 31)].map(bit)),
     ...anything(INACTIVE, 'SECONDARY_PROCESSOR_BASED_CONTROLS', undefined, range(0, 31).map(bit)),
   ],
   'control.cr3-target-count': values({}, 'CR3_TARGET_COUNT', [0, 1, 4], [5, 256, 0xffff_ffff]),

@@ -160,7 +160,7 @@ describe('VMREAD and VMWRITE', () => {
     ['high access of a 32-bit field', 0x4005n],
     ['beyond 15 bits', 0x1_0000n],
     ['beyond 32 bits', 0x1_0000_0802n],
-    ['of an absent feature', 0x0002n],
+    ['of an absent feature', 0x0004n],
   ])('component %s: error 12', (_name, encoding) => {
     const b = rootWithVmcs();
     b.cpu.setGpr(3, 77n);

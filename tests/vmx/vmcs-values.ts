@@ -1,4 +1,5 @@
 /** A VMCS that is nothing but values: rules of VM entry are asked about it without a processor around. */
+import type { LinearAddressWidth } from '../../cpu/canonical';
 import type { VmxCapabilities, VmxProfile } from '../../vmx/capabilities';
 import { FULL_VMX_PROFILE } from '../../vmx/capabilities';
 import { EntryControl, ExitControl, Secondary } from '../../vmx/controls';
@@ -30,6 +31,7 @@ function capabilitiesOf(profile: VmxProfile): VmxCapabilities {
 export interface Surroundings {
   readonly profile?: VmxProfile;
   readonly longMode?: boolean;
+  readonly linearAddressWidth?: LinearAddressWidth;
   /** Activity states that VM entry may establish, a bit for each. */
   readonly activityStates?: number;
   /** 32-bit words of physical memory; what is not listed reads as 0. */
@@ -39,6 +41,7 @@ export interface Surroundings {
 export class VmcsValues implements EntryState {
   readonly capabilities: VmxCapabilities;
   readonly physicalAddressWidth = 46;
+  readonly linearAddressWidth: LinearAddressWidth;
   readonly longMode: boolean;
   readonly vmcsPointer = VMCS_A;
   /** Fields that were looked at so far. */
@@ -47,11 +50,12 @@ export class VmcsValues implements EntryState {
 
   constructor(
     private readonly fields: Patch,
-    { profile = FULL_VMX_PROFILE, longMode = true, activityStates, memory = {} }: Surroundings = {},
+    { profile = FULL_VMX_PROFILE, longMode = true, linearAddressWidth = 48, activityStates, memory = {} }: Surroundings = {},
   ) {
     this.capabilities = capabilitiesOf(profile);
     if (activityStates !== undefined) this.capabilities = { ...this.capabilities, activityStates };
     this.longMode = longMode;
+    this.linearAddressWidth = linearAddressWidth;
     this.memory = { [VMXON_REGION]: VMCS_REVISION, [VMCS_A]: VMCS_REVISION, [VMCS_B]: VMCS_REVISION, ...memory };
   }
 

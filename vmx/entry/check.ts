@@ -1,4 +1,6 @@
 /** VM-entry checks as data: what a rule is, how a table of them is asked, and how a broken one is explained. */
+import { isCanonicalHigh, type LinearAddressWidth } from '../../cpu/canonical';
+import { Cr4 } from '../../cpu/registers';
 import { cite, type SdmKey } from '../../spec/sdm';
 import { EntryControl, ExitControl, Primary, Secondary } from '../controls';
 import type { VmxCapabilities } from '../capabilities';
@@ -13,6 +15,8 @@ export interface EntryState {
   read(field: FieldName): bigint;
   readonly capabilities: VmxCapabilities;
   readonly physicalAddressWidth: number;
+  /** Bits of linear addresses that the processor supports. */
+  readonly linearAddressWidth: LinearAddressWidth;
   /** IA32_EFER.LMA of the processor that executes VMLAUNCH or VMRESUME. */
   readonly longMode: boolean;
   /** The current-VMCS pointer. */
@@ -80,11 +84,10 @@ export function isPhysicalAddress(s: EntryState, field: FieldName, alignment: nu
 }
 export const withinPhysicalWidth = (s: EntryState, field: FieldName): boolean => s.high(field) < 2 ** (s.physicalAddressWidth - 32);
 
-/** Bits 63:47 are equal. */
-export const isCanonical = (s: EntryState, field: FieldName): boolean => {
-  const top = s.high(field) >>> 15;
-  return top === 0 || top === 0x1_ffff;
-};
+/** Bits 63:47 are equal; 63:56 on a processor that supports 57-bit addresses, whatever CR4.LA57 is or will be. */
+export const isCanonical = (s: EntryState, field: FieldName): boolean => isCanonicalHigh(s.high(field), s.linearAddressWidth);
+/** The same for an address that execution goes on at under the host's CR4. */
+export const isCanonicalInHost = (s: EntryState, field: FieldName): boolean => isCanonicalHigh(s.high(field), (s.low('HOST_CR4') & Cr4.LA57) !== 0 ? 57 : 48);
 
 /** Each byte of IA32_PAT names one of UC, WC, WT, WP, WB, UC-. */
 export const isPat = (s: EntryState, field: FieldName): boolean => patWord(s.low(field)) && patWord(s.high(field));

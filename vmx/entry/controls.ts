@@ -1,5 +1,5 @@
 /** SDM "Checks on VMX Controls". A broken rule ends VM entry with VMfailValid, VM-instruction error 7. */
-import { Eptp, MEMORY_TYPE_UC, MEMORY_TYPE_WB } from '../../ept/format';
+import { Eptp, MEMORY_TYPE_UC, MEMORY_TYPE_WB, validWalkLength } from '../../ept/format';
 import { EventType } from '../../cpu/interfaces';
 import { EntryControl, ExitControl, Interruption, PinBased, Primary, Secondary } from '../controls';
 import type { Allowed } from '../capabilities';
@@ -179,10 +179,10 @@ export const EXECUTION_CONTROL_CHECKS: readonly EntryCheck[] = [
   {
     id: 'control.eptp.walk-length',
     sdm: 'executionControls',
-    rule: 'If the "enable EPT" VM-execution control is 1, bits 5:3 of the EPTP are 3: a page-walk length of 4.',
+    rule: 'If the "enable EPT" VM-execution control is 1, bits 5:3 of the EPTP are 3, a page-walk length of 4, or 4 on a processor with 5-level EPT (IA32_VMX_EPT_VPID_CAP[7]).',
     fields: [...SECONDARY_FIELDS, 'EPT_POINTER'],
     when: (s) => secondaryIs(s, Secondary.ENABLE_EPT),
-    holds: (s) => ((s.low('EPT_POINTER') >>> Eptp.WALK_LENGTH_SHIFT) & 7) === 3,
+    holds: (s) => validWalkLength(s.low('EPT_POINTER'), s.capabilities.ept),
   },
   {
     id: 'control.eptp.accessed-dirty',

@@ -1,3 +1,4 @@
+import type { LinearAddressWidth } from '../../cpu/canonical';
 import type { VmxCapabilities } from '../capabilities';
 import type { FieldName } from '../vmcs/fields';
 import { OFFSET } from '../vmcs/layout';
@@ -26,6 +27,9 @@ export class VmcsEntryState implements EntryState {
   }
   get physicalAddressWidth(): number {
     return this.vmx.cpu.profile.physicalAddressWidth;
+  }
+  get linearAddressWidth(): LinearAddressWidth {
+    return this.vmx.cpu.linearAddressWidth;
   }
   get longMode(): boolean {
     return this.vmx.cpu.longMode;

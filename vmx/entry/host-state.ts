@@ -1,7 +1,7 @@
 /** SDM "Checks on Host Control Registers, MSRs, and SSP" and what follows it. A broken rule ends VM entry with VMfailValid, error 8. */
 import { ExitControl } from '../controls';
 import type { FieldName } from '../vmcs/fields';
-import { EFER_BITS, exitIs, host64, ia32eGuest, isCanonical, isPat, withinPhysicalWidth, type EntryCheck } from './check';
+import { EFER_BITS, exitIs, host64, ia32eGuest, isCanonical, isCanonicalInHost, isPat, withinPhysicalWidth, type EntryCheck } from './check';
 
 const CR0_WP = 1 << 16;
 const CR4_PAE = 1 << 5,
@@ -170,9 +170,9 @@ export const HOST_STATE_CHECKS: readonly EntryCheck[] = [
   {
     id: 'host.size64.rip',
     sdm: 'addressSpaceSize',
-    rule: 'If the "host address-space size" VM-exit control is 1, the host RIP field contains a canonical address.',
-    fields: ['VM_EXIT_CONTROLS', 'HOST_RIP'],
+    rule: 'If the "host address-space size" VM-exit control is 1, the host RIP field contains an address that is canonical under CR4.LA57 (bit 12) of the host CR4 field.',
+    fields: ['VM_EXIT_CONTROLS', 'HOST_CR4', 'HOST_RIP'],
     when: host64,
-    holds: (s) => isCanonical(s, 'HOST_RIP'),
+    holds: (s) => isCanonicalInHost(s, 'HOST_RIP'),
   },
 ];

@@ -5,6 +5,7 @@
 import { Activity, UNWIND } from '../../cpu/cpu';
 import { EventType, REGISTERS_HOLD_IT, type CpuEvent } from '../../cpu/interfaces';
 import { Interruptibility, Interruption, PendingDebug, PinBased, Primary } from '../controls';
+import { enterVirtualApic } from '../apic-virtualization/vm-entry';
 import { OFFSET } from '../vmcs/layout';
 import type { Vmx } from '../vmx';
 
@@ -26,6 +27,7 @@ export function completeEntry(vmx: Vmx): boolean {
   vmx.deadline = (vmx.pinBased & PinBased.ACTIVATE_PREEMPTION_TIMER) !== 0 ? cpu.now() + vmcs.low(OFFSET.PREEMPTION_TIMER_VALUE) : Infinity;
   vmx.firstInstruction = cpu.retired();
   vmx.mtfPending = false;
+  if ((vmx.primary & Primary.USE_TPR_SHADOW) !== 0) enterVirtualApic(vmx);
 
   const information = vmcs.low(OFFSET.ENTRY_INTERRUPTION_INFORMATION);
   const type: EventType = (information & Interruption.TYPE) >>> 8;

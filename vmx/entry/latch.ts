@@ -13,8 +13,9 @@ export function latchControls(vmx: Vmx): void {
 }
 
 /** From the host's address spaces to the guest's. Without VPID, entries and exits invalidate what is tagged with VPID 0000H. */
-export function switchTranslation({ cpu: { mmu }, vmcs, ept, secondary }: Vmx): void {
+export function switchTranslation({ cpu: { mmu }, vmcs, ept, secondary, apicAccessPage }: Vmx): void {
   if ((secondary & Secondary.ENABLE_EPT) !== 0) ept.enable(vmcs.low(OFFSET.EPT_POINTER), vmcs.high(OFFSET.EPT_POINTER));
+  if ((secondary & Secondary.VIRTUALIZE_APIC_ACCESSES) !== 0) mmu.intercept(vmcs.number(OFFSET.APIC_ACCESS_ADDRESS), apicAccessPage);
   if ((secondary & Secondary.ENABLE_VPID) !== 0) mmu.asid = vmcs.low(OFFSET.VPID);
   else mmu.flushAsid(0);
 }

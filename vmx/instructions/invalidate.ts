@@ -1,5 +1,5 @@
 /** INVEPT and INVVPID. */
-import { MEMORY_TYPE_UC, MEMORY_TYPE_WB, Eptp } from '../../ept/format';
+import { MEMORY_TYPE_UC, MEMORY_TYPE_WB, Eptp, validWalkLength } from '../../ept/format';
 import { Secondary } from '../controls';
 import type { Vmx } from '../vmx';
 import { VM_SUCCEED, VmInstructionError, type VmResult } from './result';
@@ -26,7 +26,7 @@ function isEptp(vmx: Vmx, eptp: bigint): boolean {
   const low = Number(eptp & 0xfffn);
   const type = low & Eptp.MEMORY_TYPE;
   if (type !== MEMORY_TYPE_UC && type !== MEMORY_TYPE_WB) return false;
-  if (((low >>> Eptp.WALK_LENGTH_SHIFT) & 7) !== 3) return false;
+  if (!validWalkLength(low, vmx.capabilities.ept)) return false;
   if ((low & Eptp.ACCESSED_DIRTY) !== 0 && !vmx.capabilities.ept.accessedDirty) return false;
   return (low & (Eptp.RESERVED_LOW | Eptp.SUPERVISOR_SHADOW_STACK)) === 0 && eptp >> BigInt(vmx.cpu.profile.physicalAddressWidth) === 0n;
 }
@@ -36,7 +36,7 @@ export function invvpid(vmx: Vmx, type: number, vpid: number, linear: bigint): V
   const { mmu } = vmx.cpu;
   const needsVpid = type !== InvvpidType.AllContexts;
   if (type < 0 || type > 3 || (needsVpid && vpid === 0)) return vmx.fail(VmInstructionError.InvalidInvalidationOperand);
-  if (type === InvvpidType.IndividualAddress && !mmu.canonical(linear)) return vmx.fail(VmInstructionError.InvalidInvalidationOperand);
+  if (type === InvvpidType.IndividualAddress && !mmu.canonicalForProcessor(linear)) return vmx.fail(VmInstructionError.InvalidInvalidationOperand);
   // An individual address or the non-global mappings of a VPID: all mappings of the VPID go, which the architecture permits.
   if (needsVpid) mmu.flushAsid(vpid);
   else mmu.flushAll();

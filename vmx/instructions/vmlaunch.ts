@@ -44,7 +44,6 @@ export function enterGuest(vmx: Vmx, instruction: 'VMLAUNCH' | 'VMRESUME'): Entr
   vmx.state = next.state;
   vmx.guestMode = true;
   vmx.entryIncomplete = true;
-  vmx.tprBelowThreshold = false;
   vmx.deadline = Infinity;
   cpu.activity = vmcs.low(OFFSET.GUEST_ACTIVITY_STATE);
   cpu.pendingDebug = 0;

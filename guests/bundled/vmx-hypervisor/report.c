@@ -10,6 +10,7 @@ static const char *const names[] = {
   [INVALID_GUEST_STATE] = "invalid guest state", [MWAIT] = "MWAIT", [MTF] = "monitor trap flag", [MONITOR] = "MONITOR", [PAUSE] = "PAUSE",
   [GDTR_IDTR] = "GDTR or IDTR", [LDTR_TR] = "LDTR or TR", [EPT_VIOLATION] = "EPT violation", [EPT_MISCONFIGURATION] = "EPT misconfiguration",
   [INVEPT] = "INVEPT", [RDTSCP] = "RDTSCP", [PREEMPTION] = "preemption timer", [INVVPID] = "INVVPID", [WBINVD] = "WBINVD", [XSETBV] = "XSETBV",
+  [TPR_BELOW_THRESHOLD] = "TPR below threshold", [APIC_ACCESS] = "APIC access", [VIRTUALIZED_EOI] = "virtualized EOI", [APIC_WRITE] = "APIC write",
 };
 
 static void print_exit(u32 reason) {

@@ -82,6 +82,7 @@ void show_injection(void);
 void show_windows(void);
 void show_control_registers(void);
 void show_interrupts(void);
+void show_apic(void);
 void show_modes(void);
 void show_failures(void);
 void show_root_vmcall(void);

@@ -47,6 +47,7 @@ void main(const struct start_info *info) {
   show_modes();
   show_failures();
   show_interrupts();
+  show_apic();
   show_root_vmcall();
   print("\nEnd of the run\n");
 }

@@ -1,13 +1,16 @@
 /** Names and widths of exit codes: APM Appendix C. */
 import fc from 'fast-check';
-import { EXIT_CODES, exitCodeHigh, exitCodeLow, exitCodeName, exitCodeOf, explainExitCode } from '../../../svm/exit/code';
+import { EXIT_CODES, ExitCodeBase, exitCodeHigh, exitCodeLow, exitCodeName, exitCodeOf, explainExitCode } from '../../../svm/exit/code';
 
 describe('exit codes', () => {
   it.each([
     [0x000, 'VMEXIT_CR0_READ'],
+    [0x010, 'VMEXIT_CR0_WRITE'],
     [0x013, 'VMEXIT_CR3_WRITE'],
     [0x018, 'VMEXIT_CR8_WRITE'],
+    [0x020, 'VMEXIT_DR0_READ'],
     [0x027, 'VMEXIT_DR7_READ'],
+    [0x030, 'VMEXIT_DR0_WRITE'],
     [0x036, 'VMEXIT_DR6_WRITE'],
     [0x040, 'VMEXIT_EXCP0'],
     [0x04e, 'VMEXIT_EXCP14'],
@@ -35,6 +38,9 @@ describe('exit codes', () => {
     [-3, 'VMEXIT_IDLE_REQUIRED'],
     [-4, 'VMEXIT_INVALID_PMC'],
   ])('%i is %s', (code, name) => expect(exitCodeName(code)).toBe(name));
+
+  it('begin at 60h, 80h and A0h for the bits of the intercept words at 00Ch, 010h and 014h', () =>
+    expect([ExitCodeBase.INTERCEPTS_3, ExitCodeBase.INTERCEPTS_4, ExitCodeBase.INTERCEPTS_5]).toEqual([0x60, 0x80, 0xa0]));
 
   it('without a name are shown as numbers', () => {
     expect(exitCodeName(0xa7)).toBe('exit code 0xa7');

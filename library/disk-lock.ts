@@ -1,6 +1,6 @@
 /** Who writes a disk image: a file beside it that holds the process, so that two machines never write the same disk. */
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { UserError } from './user-error';
+import { DiskError } from './disk-error';
 
 interface Owner {
   readonly pid: number;
@@ -47,16 +47,16 @@ function ownerOf(lock: string): { text: string; owner: Owner | undefined } | und
   }
 }
 
-const inUse = (image: string, { pid }: Owner): UserError =>
-  new UserError(`the disk ${image} is in use: process ${pid} writes it; end that machine first, or give --snapshot-disk and a copy of the file`);
+const inUse = (image: string, { pid }: Owner): DiskError =>
+  new DiskError(`the disk ${image} is in use: process ${pid} writes it; end that machine first, or use a copy of the file`);
 
-/** Throws UserError when a machine that runs writes the image. */
+/** Throws DiskError when a machine that runs writes the image. */
 export function requireNoWriter(image: string): void {
   const owner = ownerOf(lockOf(image))?.owner;
   if (owner !== undefined) throw inUse(image, owner);
 }
 
-/** Makes this process the writer of `image`; the answer takes that back. Throws UserError. The lock of a process that died does not count. */
+/** Makes this process the writer of `image`; the answer takes that back. Throws DiskError. The lock of a process that died does not count. */
 export function lockDisk(image: string): () => void {
   const lock = lockOf(image);
   const mine = `${lock}.${process.pid}`;
