@@ -11,6 +11,12 @@ const PAGE_WORDS = PAGE_SIZE / 4;
 /** Copies are cut from slabs: one allocation for many pages. */
 const SLAB_PAGES = 64;
 
+/**
+ * The first slabs are shared buffers: V8 does not count these as memory that it could free, so that it does not look through its heap again
+ * and again while snapshots grow, which costs more than the copies do. Later ones are counted: what is not needed any more goes then.
+ */
+const UNCOUNTED_SLABS = 512;
+
 /** Never changed once it is in a table; undefined: zeroes. */
 export type RamPage = Uint8Array | undefined;
 type Chunk = readonly RamPage[] | undefined;
@@ -46,7 +52,8 @@ export function writtenPages({ frameFlags }: PhysicalMemory): number {
 export class RamTracker implements Stateful<RamState> {
   /** What RAM holds, frames marked dirty excepted. RAM starts as zeroes. */
   private current: RamState;
-  private slab = new Uint8Array(0);
+  private slab: Uint8Array = new Uint8Array(0);
+  private slabs = 0;
   private slabUsed = 0;
 
   /**
@@ -131,7 +138,8 @@ export class RamTracker implements Stateful<RamState> {
       return at + 1;
     }
     if (this.slabUsed === this.slab.length) {
-      this.slab = new Uint8Array(SLAB_PAGES * PAGE_SIZE);
+      const bytes = SLAB_PAGES * PAGE_SIZE;
+      this.slab = new Uint8Array(this.slabs++ < UNCOUNTED_SLABS ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes));
       this.slabUsed = 0;
     }
     const room = (this.slab.length - this.slabUsed) / PAGE_SIZE;

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { NestedAccess } from '../../cpu/interfaces';
 import { Ept, type EptFault } from '../../ept/ept';
 import { PhysicalMemory } from '../../memory/physical-memory';
+import { runs } from '../runs';
 
 const WIDTH = 40;
 const ALL = { fiveLevels: true, pages1G: true, executeOnly: true, accessedDirty: true };
@@ -116,7 +117,7 @@ describe('EPT walk', () => {
           }
         },
       ),
-      { numRuns: 500 },
+      { numRuns: runs(200) },
     );
   });
 });

@@ -7,6 +7,7 @@ import type { PlatformBuses } from '../../machine/machine';
 import { createPlatform, platformFactory, type Platform, type PlatformOptions } from '../../machine/platform';
 import { PhysicalMemory } from '../../memory/physical-memory';
 import { TestBench } from '../devices/test-bench';
+import { runs } from '../runs';
 
 const LAPIC = 0xfee0_0000;
 const IOAPIC = 0xfec0_0000;
@@ -341,7 +342,7 @@ test('no access throws or leaves its width', () => {
         expect(Number.isInteger(value) && value >= 0 && value < 2 ** (8 * a.size)).toBe(true);
       }
     }),
-    { numRuns: 30, seed: 6 },
+    { numRuns: runs(8), seed: 6 },
   );
 });
 
@@ -359,6 +360,6 @@ test('a snapshot of the whole board goes on like the original', () => {
       for (const [name, device] of Object.entries(copy.platform.devices)) device.restoreState(image[name]);
       for (const a of after) expect(perform(copy, a)).toBe(perform(original, a));
     }),
-    { numRuns: 30, seed: 7 },
+    { numRuns: runs(10), seed: 7 },
   );
 });

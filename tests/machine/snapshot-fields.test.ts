@@ -6,6 +6,7 @@ import { PhysicalMemory } from '../../memory/physical-memory';
 import { TestBench } from '../devices/test-bench';
 import { differences, dumpFields } from './field-dump';
 import { SNAPSHOT_KERNEL } from './snapshot-kernel';
+import { runs } from '../runs';
 
 function board() {
   const bench = new TestBench();
@@ -105,7 +106,7 @@ test('each device of a fresh board has the fields of the original after a restor
       for (const s of after) expect(perform(copy, s)).toBe(perform(original, s));
       expect(differences(fields(original), fields(copy))).toEqual([]);
     }),
-    { numRuns: 20, seed: 11, endOnFailure: true },
+    { numRuns: runs(6), seed: 11, endOnFailure: true },
   );
 }, 120_000);
 
@@ -120,7 +121,7 @@ test('the same board goes back to where it was, whatever happened since', () => 
       copyOf(original, used);
       expect(differences(fields(witness), fields(used))).toEqual([]);
     }),
-    { numRuns: 20, seed: 12, endOnFailure: true },
+    { numRuns: runs(6), seed: 12, endOnFailure: true },
   );
 }, 120_000);
 
@@ -140,7 +141,7 @@ const DERIVED = [
   /\.interpreter$/,
   /\.memory\.(memory|u8|u16|u32|i32|u64|view|frameFlags)$/,
   /\.(u8|u16|u32|i32|u64|view)$/,
-  /\.ram\.(current|slab|slabUsed)$/,
+  /\.ram\.(current|slab|slabs|slabUsed)$/,
   /\.profile$/,
   /\.options$/,
   /\.cpu\.insn$/,

@@ -107,8 +107,8 @@ describe('memory operands', () => {
 });
 
 describe('RCPPS and RSQRTPS (SDM: relative error below 1.5 * 2^-12)', () => {
+  const machine = fpuMachine();
   const approximate = (opcode: number, x: number): number => {
-    const machine = fpuMachine();
     setXmm(machine, 1, x, x, x, x);
     machine.cpu.set32(R.MXCSR, 0);
     expect(execute(machine, 0x0f, opcode, 0xc1)).toBeUndefined();

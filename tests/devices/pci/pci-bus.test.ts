@@ -7,6 +7,7 @@ import { ECAM_BASE, PciBus, pirqOf } from '../../../devices/pci/pci-bus';
 import { PciDevice } from '../../../devices/pci/pci-device';
 import { PhysicalMemory } from '../../../memory/physical-memory';
 import { TestBench, Wire } from '../test-bench';
+import { runs } from '../../runs';
 
 /** A function with one base address of each kind and INTB#. */
 class Sample extends PciDevice {
@@ -320,6 +321,6 @@ test('no configuration access throws or leaves its width, and a snapshot is fait
       expect(copy.pci.saveState()).toEqual(pci.saveState());
       for (let r = 0; r < 256; r += 4) expect(copy.get(2, r)).toBe(get(2, r));
     }),
-    { numRuns: 80, seed: 5 },
+    { numRuns: runs(20), seed: 5 },
   );
 });

@@ -1,6 +1,7 @@
 /** VT-d specification, "DMA Remapping": what is translated where. */
 import fc from 'fast-check';
 import { Bench, CONTEXT, DEVICE, DOMAIN, TABLE } from './bench';
+import { runs } from '../../runs';
 
 test('before translation is enabled, addresses are physical', () => {
   const b = new Bench();
@@ -187,7 +188,7 @@ test('random tables: the unit and the naive walk agree, first from memory and th
           }
       },
     ),
-    { numRuns: 150 },
+    { numRuns: runs(60) },
   );
 });
 

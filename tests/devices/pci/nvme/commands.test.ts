@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { memoryDisk, type BlockBackend } from '../../../../devices/block-backend';
 import { BAR, DATA, NvmeDriver, Reg, SOON } from './nvme-driver';
+import { runs } from '../../../runs';
 
 const text = (bytes: Uint8Array, from: number, length: number): string => Buffer.from(bytes.subarray(from, from + length)).toString('latin1');
 
@@ -327,7 +328,7 @@ describe('PRPs', () => {
         });
         expect(Buffer.compare(Buffer.from(seen), Buffer.from(data))).toBe(0);
       }),
-      { numRuns: 40 },
+      { numRuns: runs(12) },
     );
   });
 });
@@ -354,7 +355,7 @@ describe('hostile drivers', () => {
         bench.command(6);
         expect(driver.start().identify(1).completion.status).toBe(0);
       }),
-      { numRuns: 150 },
+      { numRuns: runs(50) },
     );
   });
 });
