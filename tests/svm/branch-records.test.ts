@@ -17,7 +17,7 @@ const WITHOUT_FEATURE: CpuProfile = {
   has: (feature) => AMD_SVM.has(feature),
 };
 const REGISTERS = [R.DEBUGCTL, R.LAST_BRANCH_FROM, R.LAST_BRANCH_TO, R.LAST_INT_FROM, R.LAST_INT_TO];
-/** Offsets from the beginning of the VMCB, out of the APM's layout and not out of the table. */
+/** DBGCTL, BR_FROM, BR_TO, LASTEXCPFROM, LASTEXCPTO: offsets from the beginning of the VMCB, out of the APM's layout and not out of the table. */
 const OFFSETS = [0x670, 0x678, 0x680, 0x688, 0x690];
 const HOST_VALUES = [2n, 0xffff_8000_0000_0011n, 0xffff_8000_0000_0022n, 0xffff_8000_0000_0033n, 0xffff_8000_0000_0044n];
 const GUEST_VALUES = [1n, 0x0000_7fff_1111_1111n, 0xffff_ffff_2222_2222n, 0x0000_7fff_3333_3333n, 0xffff_ffff_4444_4444n];

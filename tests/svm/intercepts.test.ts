@@ -151,7 +151,11 @@ describe('control registers', () => {
     expect(svmBench().run(movTo(CR0 ^ 0x1_0000), { INTERCEPTS_3: 0x8000_0020, CR_WRITE_INTERCEPTS: 1 })).toBe(0x10n);
   });
 
-  it.each([0, 3, 4])('write trap of CR%i: behind the instruction, with the new value', (cr) => {
+  it.each([
+    ['CR0_WRITE_TRAP', 0],
+    ['CR3_WRITE_TRAP', 3],
+    ['CR4_WRITE_TRAP', 4],
+  ])('%s: behind the instruction, with the new value', (_name, cr) => {
     const b = svmBench();
     const value = { 0: 0x8000_0033n, 3: 0x10_0018n, 4: 0x6b0n }[cr]!;
     b.create([0x0f, 0x22, 0xc1 | (cr << 3)], { INTERCEPTS_4: (3 | bit(16 + cr)) >>> 0 });
@@ -161,6 +165,14 @@ describe('control registers', () => {
     expect(b.at).toBe(3);
     expect(b.read('EXITINFO1')).toBe(value);
     expect(b.read(`CR${cr}` as 'CR0')).toBe(value | (cr === 0 ? 0x10n : 0n));
+  });
+  it.each([0, 0x0100_0000])('CR8_WRITE_TRAP: likewise, V_INTR %i', (vIntr) => {
+    const b = svmBench();
+    b.create([0x44, 0x0f, 0x22, 0xc1], { INTERCEPTS_4: (3 | bit(24)) >>> 0, V_INTR: vIntr });
+    b.cpu.setGpr(1, 5n);
+    b.enter();
+    expect([b.exitCode, b.at, b.read('EXITINFO1')]).toEqual([0x98n, 4, 5n]);
+    expect(b.read('V_INTR') & 0xfn).toBe(5n);
   });
   it('write trap of EFER', () => {
     const b = svmBench();

@@ -155,6 +155,27 @@ describe('VM exit', () => {
     expect([b.vmx.guestMode, b.vmx.ept.active, cpu.mmu.asid]).toEqual([false, false, 0]);
   });
 
+  it('switches the stack and the SYSENTER registers, and saves those that the guest wrote', () => {
+    const b = guest({ GUEST_IA32_SYSENTER_CS: 0x33, HOST_IA32_SYSENTER_CS: 0x1b, HOST_RSP: 0x8_8000, GUEST_RSP: 0x5_5000 });
+    const { cpu } = b;
+    expect([cpu.get64(R.SYSENTER_CS), cpu.gpr(4)]).toEqual([0x33n, 0x5_5000n]);
+    cpu.set64(R.SYSENTER_CS, 0x43n);
+    exit(b);
+    expect([cpu.get64(R.SYSENTER_CS), cpu.gpr(4)]).toEqual([0x1bn, 0x8_8000n]);
+    expect([b.read('GUEST_IA32_SYSENTER_CS'), b.read('GUEST_RSP')]).toEqual([0x43n, 0x5_5000n]);
+  });
+
+  it('leaves the fields of a dual-monitor treatment of SMM alone', () => {
+    const b = rootWithVmcs();
+    const fields = { EXECUTIVE_VMCS_POINTER: 0x1234_5000n, GUEST_SMBASE: 0x3_0000n };
+    b.write(fields);
+    expect(b.vmx.launch().kind).toBe('entered');
+    exit(b);
+    expect([b.read('EXECUTIVE_VMCS_POINTER'), b.read('GUEST_SMBASE')]).toEqual(Object.values(fields));
+    // "In the case of I/O SMIs" only.
+    for (const field of ['IO_RCX', 'IO_RSI', 'IO_RDI', 'IO_RIP'] as const) expect([field, b.read(field)]).toEqual([field, 0n]);
+  });
+
   it('forces DR7 = 400H and DEBUGCTL = 0; saves them only with "save debug controls"', () => {
     const b = guest({ VM_EXIT_CONTROLS: EXIT | ExitControl.SAVE_DEBUG_CONTROLS });
     b.cpu.set64(R.DR7, 0x455n);
@@ -355,6 +376,11 @@ describe('events as causes of VM exits', () => {
     const b = guest({ EXCEPTION_BITMAP: 1 << 11 });
     b.vmx.exception(event(11, 0x80), event(0x80, undefined, 0n, EventType.SoftwareInterrupt, 2));
     expect([b.read('IDT_VECTORING_INFORMATION'), b.read('EXIT_INSTRUCTION_LENGTH')]).toEqual([0x8000_0480n, 2n]);
+  });
+  it('... with its error code', () => {
+    const b = guest({ EXCEPTION_BITMAP: 1 << 14 });
+    b.vmx.exception(event(14, 2, 0x1000n), event(13, 0x18));
+    expect([b.read('IDT_VECTORING_INFORMATION'), b.read('IDT_VECTORING_ERROR_CODE')]).toEqual([0x8000_0b0dn, 0x18n]);
   });
   it('a double fault and a triple fault have no IDT-vectoring information', () => {
     const b = guest({ EXCEPTION_BITMAP: 1 << 8 });
