@@ -4,8 +4,8 @@ import type { Insn } from '../decoder/insn';
 import { EventType, Sensitive } from '../interfaces';
 import type { SystemInstructions } from './table';
 
-const raise = (cpu: Cpu, insn: Insn, vector: number, type: EventType): never =>
-  cpu.raiseEvent({ vector, type, errorCode: undefined, payload: 0n, length: insn.length });
+const raise = (cpu: Cpu, insn: Insn, vector: number, type: EventType): void =>
+  cpu.endWith({ vector, type, errorCode: undefined, payload: 0n, length: insn.length });
 
 function interrupt(cpu: Cpu, insn: Insn): void {
   const vector = insn.imm & 0xff;
