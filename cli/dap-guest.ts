@@ -13,7 +13,8 @@ import { checkDebugOptions, DebugOptionsSchema, type DebugOptions } from './debu
 import { openDrives } from './disk-image';
 import { exitCode } from './exit-codes';
 import { build, runStopOf } from './guest-machine';
-import { machineSpec, readFile } from './guest-spec';
+import { machineSpec } from './guest-spec';
+import { readFile } from './input-file';
 import { readRecording, specOf } from './replay-command';
 import { parseTypeScript, Typist } from './type-script';
 import { UserError } from './user-error';

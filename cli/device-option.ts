@@ -5,6 +5,8 @@ import { UserError } from './user-error';
 export interface DebugExitDevice {
   readonly kind: 'isa-debug-exit';
   readonly iobase: number;
+  /** Ports from iobase on. */
+  readonly iosize: number;
 }
 
 /** A PCI function that needs nothing but its name. */
@@ -18,9 +20,11 @@ export interface ConsoleDevice {
   readonly chardev: SerialTarget;
 }
 
+/** Where test kernels expect it, and as large. QEMU's own defaults are 0x501 and 2, which hardly anybody uses. */
 const DEFAULT_IOBASE = 0xf4;
-const IO_SIZE = 4;
-const LAST_PORT = 0xffff - IO_SIZE + 1;
+const DEFAULT_IOSIZE = 4;
+const IOSIZES: readonly number[] = [1, 2, 4];
+const PORTS = 0x1_0000;
 
 const CONSOLE = 'virtio-console,chardev=file:PATH';
 
@@ -32,6 +36,23 @@ function parseConsole(text: string, [property = '', ...rest]: readonly string[])
   return { kind: 'virtio-console', chardev: parseSerial(place) };
 }
 
+function parseDebugExit(text: string, properties: readonly string[]): DebugExitDevice {
+  let iobase = DEFAULT_IOBASE;
+  let iosize = DEFAULT_IOSIZE;
+  for (const property of properties) {
+    const [, key, value] = /^(iobase|iosize)=(0x[0-9a-f]+|\d+)$/i.exec(property) ?? [];
+    const number = Number(value);
+    if (key === 'iobase' && number < PORTS) iobase = number;
+    else if (key === 'iosize' && IOSIZES.includes(number)) iosize = number;
+    else
+      throw new UserError(
+        `--device ${text}: "${property}" is not understood; give iobase=0x${DEFAULT_IOBASE.toString(16)} or another port, and iosize=1, iosize=2 or iosize=4`,
+      );
+  }
+  if (iobase + iosize > PORTS) throw new UserError(`--device ${text}: the last port is 0xffff; give at most iobase=0x${(PORTS - iosize).toString(16)}`);
+  return { kind: 'isa-debug-exit', iobase, iosize };
+}
+
 /** `isa-debug-exit[,iobase=0xf4][,iosize=4]`, `edu`, `virtio-rng`, as QEMU writes them, or `virtio-console,chardev=PLACE`. Throws UserError. */
 export function parseDevice(text: string): DebugExitDevice | ConsoleDevice | NamedDevice {
   const [name, ...properties] = text.split(',');
@@ -39,14 +60,8 @@ export function parseDevice(text: string): DebugExitDevice | ConsoleDevice | Nam
   if (kind !== undefined) return { kind };
   if (name === 'virtio-console') return parseConsole(text, properties);
   if (name !== 'isa-debug-exit')
-    throw new UserError(`--device ${text}: there is no device "${text}"; there are isa-debug-exit[,iobase=0xf4], ${CONSOLE}, ${DEVICE_NAMES.join(', ')}`);
-  let iobase = DEFAULT_IOBASE;
-  for (const property of properties) {
-    const [key, value] = property.split('=', 2);
-    const number = /^(0x[0-9a-f]+|\d+)$/i.test(value ?? '') ? Number(value) : NaN;
-    if (key === 'iobase' && number >= 0 && number <= LAST_PORT) iobase = number;
-    else if (key === 'iosize' && number === IO_SIZE) continue;
-    else throw new UserError(`--device ${text}: "${property}" is not understood; give iobase=0x0 to iobase=0x${LAST_PORT.toString(16)}, iosize=${IO_SIZE}`);
-  }
-  return { kind: 'isa-debug-exit', iobase };
+    throw new UserError(
+      `--device ${text}: there is no device "${text}"; there are isa-debug-exit[,iobase=0xf4][,iosize=4], ${CONSOLE}, ${DEVICE_NAMES.join(', ')}`,
+    );
+  return parseDebugExit(text, properties);
 }

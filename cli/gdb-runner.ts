@@ -7,6 +7,7 @@ import { Session } from '../debugger/session';
 import { elfSymbols } from '../debugger/symbols';
 import { build, runStopOf } from './guest-machine';
 import type { GuestRunner, GuestSpec, RunStop } from './runner';
+import { requireSocketPath } from './socket-path';
 import { fileError } from './user-error';
 
 export interface GdbOptions {
@@ -59,6 +60,7 @@ export async function createGdbRunner(spec: GuestSpec, options: GdbOptions): Pro
 }
 
 async function listen(stub: GdbStub, endpoint: GdbEndpoint): Promise<GdbServer> {
+  if (endpoint.kind === 'unix') requireSocketPath(endpoint.path);
   try {
     return await listenForGdb(stub, endpoint);
   } catch (error) {

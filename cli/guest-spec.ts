@@ -1,20 +1,12 @@
 /** From the arguments of a command to what it runs: the files are read here. */
-import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { readFile } from './input-file';
 import type { RunOptions } from './run-options';
 import type { GuestSpec } from './runner';
-import { fileError, UserError } from './user-error';
+import { UserError } from './user-error';
 
 /** A VM's processor is of the vendor whose extension runs it, unless the user wants another. */
 const DEFAULT_CPU = { vmx: 'intel', svm: 'amd' } as const;
-
-export function readFile(path: string, what: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw fileError(error, `read ${what}`, path);
-  }
-}
 
 /** "FILE arguments": the first word is the file. */
 function readModule(text: string): { bytes: Uint8Array; commandLine: string } {
@@ -47,6 +39,7 @@ export function machineSpec(options: MachineOptions): MachineSpec {
     image,
     imageName: basename(options.image),
     initrd,
+    initrdName: options.initrd,
     modules,
     commandLine: options.append,
     format: options.format,
@@ -57,6 +50,7 @@ export function machineSpec(options: MachineOptions): MachineSpec {
     kvmParavirt: options.kvm,
     iommu: options.iommu,
     debugExit: exits[0]?.iobase,
+    debugExitSize: exits[0]?.iosize,
     devices: devices.length > 0 ? devices : undefined,
     assign: options.assign.length > 0 ? options.assign : undefined,
     rtcStart: options.rtc,

@@ -30,7 +30,11 @@ function addRunCommand(program: Command, io: Io, createRunner: CreateRunner, fin
     .option('--cpu <model>', 'CPU that the guest sees, like intel or intel-vmx,-pcid (default: intel; amd with --backend svm)')
     .option('--kvm', "show the guest KVM's CPUID leaves and paravirtual clock (default: no hypervisor is to be seen)")
     .option('--iommu', "an IOMMU, as the CPU's vendor makes it: VT-d or AMD-Vi")
-    .option('--device <device>', 'isa-debug-exit[,iobase=0xf4], edu, virtio-rng, virtio-console,chardev=file:PATH|unix:PATH; may be repeated', collect)
+    .option(
+      '--device <device>',
+      'isa-debug-exit[,iobase=0xf4][,iosize=4] (the defaults), edu, virtio-rng, virtio-console,chardev=file:PATH|unix:PATH; may be repeated',
+      collect,
+    )
     .option('--drive <file>', 'a disk: FILE[,if=nvme|virtio][,readonly], a raw image; may be repeated', collect)
     .option('--assign <device>', 'make a disk or device a physical one behind an IOMMU, and give it to the VM: nvme0 (the first NVMe disk), edu0', collect)
     .option('--snapshot-disk', 'what the guest writes to its disks is thrown away at the end')
@@ -70,7 +74,7 @@ function machineOptions(command: Command): Command {
     .option('--cpu <model>', 'CPU that the guest sees, like intel or intel-vmx,-pcid (default: intel; amd with --backend svm)')
     .option('--kvm', "show the guest KVM's CPUID leaves and paravirtual clock")
     .option('--iommu', "an IOMMU, as the CPU's vendor makes it: VT-d or AMD-Vi")
-    .option('--device <device>', 'isa-debug-exit[,iobase=0xf4], edu or virtio-rng; may be repeated', collect)
+    .option('--device <device>', 'isa-debug-exit[,iobase=0xf4][,iosize=4] (the defaults), edu or virtio-rng; may be repeated', collect)
     .option('--drive <file>', 'a disk: FILE[,if=nvme|virtio][,readonly]; what the guest writes is thrown away', collect)
     .option('--assign <device>', 'a disk or device that is a physical one behind an IOMMU, given to the VM: nvme0, edu0', collect)
     .option('--seed <n>', 'placement of guest memory on the host, and random numbers (default: 0)')

@@ -10,6 +10,7 @@ export function parseMemorySize(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?$/i.exec(text.trim());
   if (!match) throw new UserError(`--memory ${text}: not a size; write it like 256M or 1G`);
   const bytes = Number(match[1]) * UNITS[match[2].toLowerCase()];
+  if (!Number.isInteger(bytes)) throw new UserError(`--memory ${text}: not a whole number of bytes; give whole megabytes`);
   if (bytes < LEAST_MEMORY || bytes > MOST_MEMORY)
     throw new UserError(`--memory ${text}: ${bytes} bytes is out of range; give ${LEAST_MEMORY / MIB}M to ${MOST_MEMORY / MIB}M`);
   if (bytes % 4096 !== 0) throw new UserError(`--memory ${text}: ${bytes} bytes is not a multiple of 4 KiB; give whole megabytes`);

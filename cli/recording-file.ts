@@ -2,7 +2,8 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { RECORDING_VERSION, sha256, type RecordedFiles, type RecordingHeader, type RecordingLine } from '../debugger/recording';
-import { readFile, type MachineOptions, type MachineSpec } from './guest-spec';
+import type { MachineOptions, MachineSpec } from './guest-spec';
+import { readFile } from './input-file';
 import type { RunOptions } from './run-options';
 import { fileError } from './user-error';
 
@@ -25,7 +26,24 @@ function filesOf({ image, initrd, module, drive }: RecordingOptions, spec: Machi
 
 /** Throws UserError if the file cannot be written. */
 export function createRecording(path: string, options: RecordingOptions, spec: MachineSpec): RecordingFile {
-  const { imageName, commandLine, format, memoryBytes, bare, backend, cpu, kvmParavirt, iommu, devices, assign, debugExit, rtcStart, seed } = spec;
+  const {
+    imageName,
+    commandLine,
+    format,
+    memoryBytes,
+    bare,
+    backend,
+    cpu,
+    kvmParavirt,
+    iommu,
+    devices,
+    assign,
+    debugExit,
+    debugExitSize,
+    initrdName,
+    rtcStart,
+    seed,
+  } = spec;
   const machine = {
     imageName,
     commandLine,
@@ -39,6 +57,8 @@ export function createRecording(path: string, options: RecordingOptions, spec: M
     devices: devices && [...devices],
     assign: assign && [...assign],
     debugExit,
+    debugExitSize,
+    initrdName,
     rtcStart,
     seed,
   };

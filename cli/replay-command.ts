@@ -1,15 +1,14 @@
 /** `vmexit replay LOG`: a recorded run again, compared with what happened then. */
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parseRecording, RecordingError, sha256, type RecordedFiles, type Recording } from '../debugger/recording';
 import { Replay, type ReplayResult } from '../debugger/replay';
 import { OverlayDisk, type BlockBackend } from '../devices/block-backend';
 import { EXIT_CODES } from './exit-codes';
 import { build } from './guest-machine';
-import { readFile } from './guest-spec';
+import { readFile } from './input-file';
 import type { Io } from './run-command';
 import type { GuestSpec } from './runner';
-import { fileError, UserError } from './user-error';
+import { UserError } from './user-error';
 
 export interface ReplayOptions {
   readonly log: string;
@@ -23,12 +22,7 @@ export interface ReplayOptions {
 
 /** Throws UserError. */
 export function readRecording(path: string): Recording {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw fileError(error, 'read the recording', path);
-  }
+  const text = new TextDecoder().decode(readFile(path, 'the recording'));
   try {
     return parseRecording(text);
   } catch (error) {

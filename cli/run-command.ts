@@ -5,7 +5,10 @@ import { createGdbRunner } from './gdb-runner';
 import type { OpenDisks } from '../library/disk-image';
 import { openDrives } from './disk-image';
 import { createRecording } from './recording-file';
-import { machineSpec, readFile } from './guest-spec';
+import { machineSpec } from './guest-spec';
+import { readFile } from './input-file';
+import { PipeOutput } from './pipe-output';
+import { requireConsistent } from './run-conflicts';
 import { RunLoop } from './run-loop';
 import type { RunOptions } from './run-options';
 import type { CreateRunner, GuestRunner, GuestSpec } from './runner';
@@ -14,12 +17,11 @@ import { renderStats } from './stats-table';
 import { KEY_HELP, TerminalKeys } from './terminal-keys';
 import { openTraceFile } from './trace-file';
 import { parseTypeScript, Typist } from './type-script';
-import { UserError } from './user-error';
 
 /** The process around a command, as far as commands touch it. */
 export interface Io {
   readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown; unref?(): unknown };
-  readonly stdout: { write(data: string | Uint8Array): unknown; readonly isTTY?: boolean };
+  readonly stdout: PipeOutput | { write(data: string | Uint8Array): unknown; readonly isTTY?: boolean };
   readonly stderr: { write(data: string | Uint8Array): unknown };
   /** Milliseconds of the wall clock. */
   readonly now: () => number;
@@ -30,6 +32,8 @@ export interface Io {
 const NEWLINE = 0x0a;
 /** Of the console text in --json. */
 const JSON_CONSOLE_LIMIT = 16 << 20;
+/** Milliseconds for which a run that was ended from outside waits for a reader of its output that takes nothing. */
+const READER_GRACE = 1000;
 
 interface Console extends SerialPort {
   /** What --json shows. */
@@ -39,20 +43,20 @@ interface Console extends SerialPort {
 }
 
 /** Where the port of the virtio console goes, if there is one. */
-async function openVirtioConsole({ device }: RunOptions, input: (bytes: Uint8Array) => void): Promise<SerialPort | undefined> {
+async function openVirtioConsole({ device }: RunOptions, input: (bytes: Uint8Array) => void, drained: () => void): Promise<SerialPort | undefined> {
   const place = device.find((one) => one.kind === 'virtio-console')?.chardev;
   if (place === undefined) return undefined;
   if (place.kind === 'file') return fileSerial(place.path);
-  return place.kind === 'unix' ? unixSerial(place.path, input) : new BufferedOutput(() => {});
+  return place.kind === 'unix' ? unixSerial(place.path, input, drained) : new BufferedOutput(() => {});
 }
 
-async function openConsole(options: RunOptions, io: Io, input: (bytes: Uint8Array) => void): Promise<Console> {
+async function openConsole(options: RunOptions, io: Io, input: (bytes: Uint8Array) => void, drained: () => void): Promise<Console> {
   const { serial } = options;
   switch (serial.kind) {
     case 'file':
       return fileSerial(serial.path);
     case 'unix':
-      return unixSerial(serial.path, input);
+      return unixSerial(serial.path, input, drained);
     case 'none':
       return new BufferedOutput(() => {});
     case 'stdio': {
@@ -125,42 +129,47 @@ function report(options: RunOptions, io: Io, runner: GuestRunner, outcome: RunOu
   if (outcome.kind !== 'power-off' && outcome.kind !== 'debug-exit') io.stderr.write(`vmexit: ${outcome.kind}: ${outcome.explanation}\n`);
 }
 
+/** A guest that ended by itself has its output read to the end, as any program has; a limit or a signal ends the waiting, too. */
+async function deliverOutput({ timeout }: RunOptions, io: Io, outcome: RunOutcome, started: number): Promise<RunOutcome> {
+  if (!(io.stdout instanceof PipeOutput)) return outcome;
+  const cut = outcome.kind === 'timeout' || outcome.kind === 'user-quit';
+  const left = cut ? 0 : timeout === undefined ? Infinity : started + timeout * 1000 - io.now();
+  const lost = await io.stdout.delivered(left, READER_GRACE);
+  if (lost === 0) return outcome;
+  io.stderr.write(`vmexit: ${lost} bytes of output are thrown away: nobody has read them in time\n`);
+  return cut ? outcome : { kind: 'timeout', explanation: `${timeout} seconds are over` };
+}
+
+/** Answers the process status. Throws UserError. */
 export async function runCommand(options: RunOptions, io: Io, log: Logger, createRunner: CreateRunner): Promise<number> {
+  const started = io.now();
+  return exitCode(await deliverOutput(options, io, await runGuest(options, io, log, createRunner), started));
+}
+
+async function runGuest(options: RunOptions, io: Io, log: Logger, createRunner: CreateRunner): Promise<RunOutcome> {
   const steps = options.type === undefined ? [] : parseTypeScript(new TextDecoder().decode(readFile(options.type, 'typing script')));
   const machine = machineSpec(options);
-  if (options.trace !== undefined && options.bare) throw new UserError('--trace with --bare: a bare machine has no VM exits to trace; leave one of them out');
-  if (options.wait && options.gdb === undefined) throw new UserError('--wait: there is no debugger to wait for; give --gdb too');
-  if (options.gdb !== undefined && options.maxInstructions !== undefined)
-    throw new UserError('--max-instructions with --gdb: how far the guest runs is up to the debugger; leave one of them out');
-  if (options.traceFormat !== undefined && options.trace === undefined) throw new UserError('--trace-format: give --trace FILE too');
-  if (options.record !== undefined && options.gdb !== undefined)
-    throw new UserError('--record with --gdb: a debugger keeps its own history; leave one of them out');
-  if (options.snapshotDisk && options.drive.length === 0) throw new UserError('--snapshot-disk: there is no disk; give --drive FILE too');
-  const rewound = options.record !== undefined ? '--record' : options.gdb !== undefined ? '--gdb' : undefined;
-  if (rewound !== undefined && !options.snapshotDisk && options.drive.some(({ readOnly }) => !readOnly))
-    throw new UserError(`${rewound} with a --drive that the guest writes: going back needs the disk as it was; give --snapshot-disk, or --drive FILE,readonly`);
-  const virtioConsoles = options.device.filter(({ kind }) => kind === 'virtio-console').length;
-  if (virtioConsoles > 1) throw new UserError(`--device: ${virtioConsoles} virtio consoles were given; give one`);
-  if (virtioConsoles > 0 && rewound !== undefined)
-    throw new UserError(`${rewound} with --device virtio-console: what comes in at its port is not recorded; leave one of them out`);
+  requireConsistent(options);
   const recording = options.record === undefined ? undefined : createRecording(options.record, options, machine);
   const trace = options.trace === undefined ? undefined : openTraceFile(options.trace, options.traceFormat);
 
   const early: Uint8Array[] = [];
   let deliver: (bytes: Uint8Array) => void = (bytes) => void early.push(bytes);
-  const console = await openConsole(options, io, (bytes) => deliver(bytes));
+  let wake: () => void = () => {};
+  const drained = (): void => wake();
+  const console = await openConsole(options, io, (bytes) => deliver(bytes), drained);
   let disconnect: () => void = () => {};
   let takeBack: () => void = () => {};
   let closeRunner: () => void = () => {};
-  let wake: () => void = () => {};
   let disks: OpenDisks | undefined;
   let virtioConsole: SerialPort | undefined;
   try {
     disks = openDrives(options.drive, options.snapshotDisk, log.isLevelEnabled('trace') ? (event, disk) => log.trace({ disk, ...event }) : undefined);
-    virtioConsole = await openVirtioConsole(options, (bytes) => {
+    const consoleInput = (bytes: Uint8Array): void => {
       runner.sendConsole?.(bytes);
       wake();
-    });
+    };
+    virtioConsole = await openVirtioConsole(options, consoleInput, drained);
     const typist = new Typist(steps, (bytes) => runner.sendSerial(bytes));
     const spec: GuestSpec = {
       ...machine,
@@ -194,7 +203,10 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
       console.flush();
       virtioConsole?.flush();
     };
-    const loop: RunLoop = new RunLoop(runner, { maxInstructions, timeout, paced, patient, now: io.now, flush });
+    const pipe = io.stdout instanceof PipeOutput ? io.stdout : undefined;
+    pipe?.on('drain', drained);
+    const congested = (): boolean => [pipe, console, virtioConsole].some((output) => output?.full === true);
+    const loop: RunLoop = new RunLoop(runner, { maxInstructions, timeout, paced, patient, now: io.now, flush, congested });
     deliver = (bytes) => loop.input(bytes);
     wake = () => loop.wakeUp();
     early.forEach(deliver);
@@ -213,7 +225,7 @@ export async function runCommand(options: RunOptions, io: Io, log: Logger, creat
     if (typist.waitingFor) log.warn({ line: typist.waitingFor.line }, 'the typing script was still waiting for its next text');
     log.info({ outcome: outcome.kind, seconds }, outcome.explanation);
     report(options, io, runner, outcome, seconds, console);
-    return exitCode(outcome);
+    return outcome;
   } finally {
     disconnect();
     takeBack();

@@ -9,12 +9,14 @@ export interface RunLoopOptions {
   readonly timeout?: number;
   /** Idle virtual time takes as long as it says: for people at a terminal. */
   readonly paced: boolean;
-  /** Input waits until the guest has switched on receive interrupts. */
+  /** Input waits until the guest has switched on receive interrupts, or asks for it in a loop. */
   readonly patient?: boolean;
   /** Milliseconds of the wall clock. */
   readonly now: () => number;
   /** Called after each slice. */
   readonly flush: () => void;
+  /** Somebody does not take the guest's output: it stands still until wakeUp(). */
+  readonly congested?: () => boolean;
 }
 
 /** Virtual time between two looks at the outside, in ticks: as long as the wall clock allows, and short where somebody waits for an echo. */
@@ -70,13 +72,17 @@ export class RunLoop {
   }
 
   async run(): Promise<RunOutcome> {
-    const { maxInstructions = Infinity, timeout = Infinity, paced, now, flush } = this.options;
+    const { maxInstructions = Infinity, timeout = Infinity, paced, now, flush, congested } = this.options;
     const deadline = now() + timeout * 1000;
     let remaining = maxInstructions;
     for (;;) {
       if (this.quit) return this.quit;
       if (now() >= deadline) return { kind: 'timeout', explanation: `${timeout} seconds are over` };
       if (remaining <= 0) return { kind: 'instruction-limit', explanation: `${maxInstructions} instructions have run` };
+      if (congested?.()) {
+        await this.rest(Math.min(deadline - now(), LONGEST_SLEEP));
+        continue;
+      }
       const before = this.runner.stats();
       this.deliverInput(before.ticks);
       const started = now();

@@ -51,7 +51,7 @@ export const RunOptionsSchema = z.strictObject({
   stats: z.boolean().default(false),
   json: z.boolean().default(false),
   maxInstructions: number('--max-instructions', 'a positive whole number', positiveInteger).optional(),
-  timeout: number('--timeout', 'a positive number of seconds', (n) => n > 0).optional(),
+  timeout: number('--timeout', 'a positive number of seconds', (n) => n > 0 && Number.isFinite(n)).optional(),
   seed: number('--seed', 'a whole number from 0 to 4294967295', (n) => Number.isInteger(n) && n >= 0 && n <= 0xffff_ffff).prefault('0'),
   rtc: parsed((text) => parseRtc(text, Date.now)).default(DEFAULT_RTC_START),
   type: z.string().optional(),

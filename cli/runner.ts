@@ -22,7 +22,7 @@ export interface GuestRunner {
   sendSerial(bytes: Uint8Array): void;
   /** Bytes for the guest's virtio console. */
   sendConsole?(bytes: Uint8Array): void;
-  /** The guest's serial driver takes input by interrupt. */
+  /** The guest takes serial input as it comes: by interrupt, or polling. */
   listening(): boolean;
   stats(): StatsSummary;
   /** The run is over; how, in a word. */
@@ -33,6 +33,8 @@ export interface GuestSpec {
   readonly image: Uint8Array;
   readonly imageName: string;
   readonly initrd?: Uint8Array;
+  /** As the user gave it. */
+  readonly initrdName?: string;
   readonly modules: readonly BootModule[];
   readonly commandLine: string;
   readonly format: 'auto' | 'flat32' | 'flat64';
@@ -51,6 +53,8 @@ export interface GuestSpec {
   readonly assign?: readonly string[];
   /** Ports at which a write ends the run. */
   readonly debugExit?: number;
+  /** How many ports. */
+  readonly debugExitSize?: number;
   /** Seconds since 1970. */
   readonly rtcStart: number;
   /** Which host frames a guest gets, and what RDRAND answers. */

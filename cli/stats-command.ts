@@ -1,6 +1,7 @@
 /** `vmexit stats TRACE`: what a recorded trace says in sum. */
-import { createReadStream, readFileSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { readFile } from './input-file';
 import { parseNdjsonLine } from '../trace/ndjson-sink';
 import { SymbolTable } from '../trace/symbols';
 import { TraceSummary, type TraceStats } from '../trace/trace-stats';
@@ -42,10 +43,10 @@ async function summarise(path: string): Promise<TraceSummary> {
 
 function readSymbols(path: string): SymbolTable {
   try {
-    return SymbolTable.parse(readFileSync(path, 'utf8'));
+    return SymbolTable.parse(new TextDecoder().decode(readFile(path, 'symbols')));
   } catch (error) {
     if (error instanceof RangeError) throw new UserError(`--symbols ${path}: ${error.message}`);
-    throw fileError(error, 'read symbols from', path);
+    throw error;
   }
 }
 

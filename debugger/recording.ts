@@ -33,6 +33,8 @@ const MachineSchema = z.strictObject({
   devices: z.array(z.enum(DEVICE_NAMES)).optional(),
   assign: z.array(z.string()).optional(),
   debugExit: count.optional(),
+  debugExitSize: count.optional(),
+  initrdName: z.string().optional(),
   rtcStart: z.number(),
   seed: count,
 });

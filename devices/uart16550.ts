@@ -40,6 +40,8 @@ const FIFO_DEPTH = 16;
 const TRIGGER_LEVELS = [1, 4, 8, 14];
 /** 1.8432 MHz crystal / 16. */
 const BAUD_BASE = 115_200;
+/** A guest that looks for a character so often, and does nothing else here, waits for one. Who transmits looks at LSR once a character. */
+const POLLS_OF_A_READER = 16;
 /** A received character carries its LSR error bits above the data byte. */
 const ERROR_SHIFT = 8;
 
@@ -80,6 +82,8 @@ export class Uart16550 extends BytePorts implements Stateful<UartState> {
   private modemDelta = 0;
   private threPending = false;
   private timeoutPending = false;
+  /** How often in succession LSR has said that there is no character. A hint for the far end, not a part of the device: no snapshot has it. */
+  private polls = 0;
   private fifo: number[] = [];
   /** What the far end has sent and the FIFO has had no room for. */
   private backlog: number[] = [];
@@ -113,10 +117,11 @@ export class Uart16550 extends BytePorts implements Stateful<UartState> {
     this.refill();
   }
 
-  /** Characters the guest has not read yet. */
+  /** The guest takes characters as they come: by interrupt, or because it asks for one all the time. */
   get listening(): boolean {
-    return (this.ier & IER.ERBFI) !== 0;
+    return (this.ier & IER.ERBFI) !== 0 || this.polls >= POLLS_OF_A_READER;
   }
+  /** Characters the guest has not read yet. */
   get pendingInput(): number {
     return this.fifo.length + this.backlog.length - this.backlogHead;
   }
@@ -125,7 +130,9 @@ export class Uart16550 extends BytePorts implements Stateful<UartState> {
 
   protected readByte(port: number): number {
     const dlab = (this.lcr & LCR_DLAB) !== 0;
-    switch ((port - this.options.base) & 7) {
+    const register = (port - this.options.base) & 7;
+    this.polls = register === LSR && this.fifo.length === 0 ? this.polls + 1 : 0;
+    switch (register) {
       case RBR_THR_DLL:
         return dlab ? this.divisor & 0xff : this.readReceiver();
       case IER_DLM:
@@ -146,6 +153,7 @@ export class Uart16550 extends BytePorts implements Stateful<UartState> {
   }
 
   protected writeByte(port: number, value: number): void {
+    this.polls = 0;
     const dlab = (this.lcr & LCR_DLAB) !== 0;
     switch ((port - this.options.base) & 7) {
       case RBR_THR_DLL:
@@ -354,6 +362,7 @@ export class Uart16550 extends BytePorts implements Stateful<UartState> {
     this.fifo = [...fifo];
     this.backlog = [...backlog];
     this.backlogHead = 0;
+    this.polls = 0;
     this.timeout.arm(timeoutAt ?? Infinity);
     this.updateInterrupt();
   }

@@ -43,6 +43,8 @@ export interface GuestConfig {
   readonly imageName?: string;
   readonly format?: 'auto' | BootFormat;
   readonly initrd?: Uint8Array;
+  /** What a multiboot kernel is told of where the initial ramdisk, its first module, comes from. */
+  readonly initrdName?: string;
   /** Further modules, for PVH and multiboot. */
   readonly modules?: readonly BootModule[];
   readonly commandLine?: string;
@@ -54,8 +56,8 @@ export interface GuestConfig {
   readonly cpu?: string;
   readonly serialOutput: (byte: number) => void;
   readonly debugOutput?: (byte: number) => void;
-  /** isa-debug-exit at this port base. */
-  readonly debugExit?: { readonly iobase: number };
+  /** isa-debug-exit at this port base; default 4 ports. */
+  readonly debugExit?: { readonly iobase: number; readonly iosize?: number };
   /** Seconds since 1970 at tick 0. */
   readonly rtcStart?: number;
   readonly hpet?: boolean;
@@ -137,6 +139,7 @@ export class Guest implements Stateful<GuestState> {
         debugOutput: config.debugOutput,
         debugExit: config.debugExit && {
           iobase: config.debugExit.iobase,
+          iosize: config.debugExit.iosize,
           exit: (status) => this.end('debug-exit', `isa-debug-exit with status ${status}`, status),
         },
         rtcStart: config.rtcStart ?? DEFAULT_RTC_START,
@@ -204,6 +207,7 @@ export class Guest implements Stateful<GuestState> {
       memoryBytes: config.memoryBytes,
       e820: boardMemoryMap(config.memoryBytes),
       initrd: config.initrd,
+      initrdName: config.initrdName,
       modules: config.modules,
       commandLine: config.commandLine,
       rsdp: acpi.rsdp,
@@ -313,7 +317,7 @@ export class Guest implements Stateful<GuestState> {
     this.platform.uart.receive(bytes);
   }
 
-  /** The guest takes serial input by interrupt. */
+  /** The guest takes serial input as it comes: by interrupt, or polling. */
   get listening(): boolean {
     return this.platform.uart.listening;
   }

@@ -40,7 +40,7 @@ export interface PlatformOptions {
   /** Ports E9h and 402h. */
   readonly debugOutput?: (byte: number) => void;
   /** isa-debug-exit: present when given; called with the process status (value << 1) | 1. */
-  readonly debugExit?: { readonly iobase: number; readonly exit: (status: number) => void };
+  readonly debugExit?: { readonly iobase: number; readonly iosize?: number; readonly exit: (status: number) => void };
   /** Bytes written to port 80h. */
   readonly post?: (code: number) => void;
   /** Seconds since 1970 that the RTC shows at tick 0. */
@@ -224,8 +224,11 @@ export function createPlatform(buses: PlatformBuses, options: PlatformOptions): 
 
   const debug = options.debugOutput ?? ((): void => {});
   for (const port of [DEBUG_CONSOLE_BOCHS, DEBUG_CONSOLE_SEABIOS]) new DebugConsole(port, debug).attach(ports);
-  if (options.debugExit) requireFreePorts(ports, options.debugExit.iobase);
-  if (options.debugExit) new DebugExit(options.debugExit.exit, options.debugExit.iobase).attach(ports);
+  if (options.debugExit) {
+    const { exit, iobase, iosize = DEBUG_EXIT_PORTS } = options.debugExit;
+    requireFreePorts(ports, iobase, iosize);
+    new DebugExit(exit, iobase, iosize).attach(ports);
+  }
 
   const acpi = buildAcpiTables({
     processors: [0],
@@ -255,8 +258,8 @@ export function createPlatform(buses: PlatformBuses, options: PlatformOptions): 
 
 const DEBUG_EXIT_PORTS = 4;
 
-function requireFreePorts(ports: PortBus, first: number): void {
-  for (let port = first; port < first + DEBUG_EXIT_PORTS; port++) {
+function requireFreePorts(ports: PortBus, first: number, count: number): void {
+  for (let port = first; port < first + count; port++) {
     if (ports.at(port) !== undefined)
       throw new PortConflict(`port 0x${port.toString(16)} belongs to a device of the board; choose another iobase, such as 0xf4`);
   }

@@ -16,6 +16,8 @@ export interface BootOptions {
   readonly memoryBytes: number;
   readonly e820: readonly E820Entry[];
   readonly initrd?: Uint8Array;
+  /** The string of the initial ramdisk among multiboot modules. */
+  readonly initrdName?: string;
   /** Further modules, for PVH and multiboot. */
   readonly modules?: readonly BootModule[];
   readonly commandLine?: string;

@@ -12,7 +12,8 @@ const EBDA = 0x9_fc00;
 const VIDEO = 0xa_0000;
 const BIOS = 0xf_0000;
 const MIB = 0x10_0000;
-const LOW_RAM_LIMIT = 0xc000_0000;
+/** RAM of this machine beyond it is seen from 4 GiB on. */
+export const LOW_RAM_LIMIT = 0xc000_0000;
 const FOUR_GIB = 0x1_0000_0000;
 
 /** The map of a PC with `memoryBytes` of RAM and nothing else: a hole below 1 MiB, RAM beyond 3 GiB seen from 4 GiB on. */

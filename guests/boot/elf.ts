@@ -20,21 +20,30 @@ export interface ElfNote {
 
 export interface ElfFile {
   readonly bits: 32 | 64;
+  /** {@link ElfType}. */
+  readonly type: number;
   readonly machine: number;
   readonly entry: bigint;
+  /** PT_LOAD and PT_NOTE. */
   readonly segments: readonly ElfSegment[];
+  /** PT_INTERP: the program that an operating system would load to load this one. */
+  readonly interpreter?: string;
+  /** There is a PT_DYNAMIC. */
+  readonly dynamic: boolean;
   readonly reader: ImageReader;
 }
 
 const ELF_MAGIC = 0x464c_457f;
-const ET_EXEC = 2;
-const ET_DYN = 3;
+export const ElfType = { EXEC: 2, DYN: 3 } as const;
 const PT_LOAD = 1;
+const PT_DYNAMIC = 2;
+const PT_INTERP = 3;
 const PT_NOTE = 4;
 export const ElfMachine = { I386: 3, X86_64: 62 } as const;
 /** More than any linker makes: a damaged count must not cost time. */
 const MAX_SEGMENTS = 256;
 const MAX_NOTE_BYTES = 0x1_0000;
+const LONGEST_INTERPRETER = 100;
 
 export function isElf(image: Uint8Array): boolean {
   return image.length >= 4 && new DataView(image.buffer, image.byteOffset).getUint32(0, true) === ELF_MAGIC;
@@ -51,7 +60,7 @@ export function readElf(image: Uint8Array): ElfFile {
   if (machine !== ElfMachine.I386 && machine !== ElfMachine.X86_64) {
     throw new BootError(`the ELF file is for machine ${machine}, not i386 (${ElfMachine.I386}) or x86-64 (${ElfMachine.X86_64}); use an x86 image`);
   }
-  if (type !== ET_EXEC && type !== ET_DYN) throw new BootError(`the ELF file has type ${type}, not an executable (${ET_EXEC}): link it first`);
+  if (type !== ElfType.EXEC && type !== ElfType.DYN) throw new BootError(`the ELF file has type ${type}, not an executable (${ElfType.EXEC}): link it first`);
   const wide = bits === 64;
   const entry = wide ? r.u64Any(24, 'e_entry') : BigInt(r.u32(24, 'e_entry'));
   const phoff = wide ? r.u64(32, 'e_phoff') : r.u32(28, 'e_phoff');
@@ -61,10 +70,14 @@ export function readElf(image: Uint8Array): ElfFile {
   if (phnum > MAX_SEGMENTS) throw new BootError(`the ELF file is damaged: ${phnum} program headers, at most ${MAX_SEGMENTS} are accepted`);
   if (phentsize !== (wide ? 56 : 32)) throw new BootError(`the ELF file is damaged: e_phentsize is ${phentsize}, not ${wide ? 56 : 32}`);
   const segments: ElfSegment[] = [];
+  let interpreter: string | undefined;
+  let dynamic = false;
   for (let i = 0; i < phnum; i++) {
     const at = phoff + i * phentsize;
     const name = `program header ${i}`;
     const kind = r.u32(at, name);
+    if (kind === PT_DYNAMIC) dynamic = true;
+    if (kind === PT_INTERP) interpreter = interpreterName(r, wide ? r.u64(at + 8, name) : r.u32(at + 4, name));
     if (kind !== PT_LOAD && kind !== PT_NOTE) continue;
     const segment: ElfSegment = wide
       ? {
@@ -88,7 +101,13 @@ export function readElf(image: Uint8Array): ElfFile {
     }
     segments.push(segment);
   }
-  return { bits, machine, entry, segments, reader: r };
+  return { bits, type, machine, entry, segments, interpreter, dynamic, reader: r };
+}
+
+/** For a message: no longer than one has room for, and whatever the file says its length is. */
+function interpreterName(r: ImageReader, offset: number): string {
+  const text = new TextDecoder('latin1').decode(r.bytes.subarray(offset, offset + LONGEST_INTERPRETER));
+  return /^[\x20-\x7e]+/.exec(text)?.[0] ?? 'unreadable';
 }
 
 /** All notes of all PT_NOTE segments. Some linkers pad entries to 8 bytes, but only where nothing but that note kind lives. */

@@ -104,12 +104,14 @@ export function planMultiboot(image: Uint8Array, header: MultibootHeader, option
   const text = (line: string, whose: string): number => placement.table(commandLineBytes(line, MAX_COMMAND_LINE, whose), 'a command line');
 
   const modules = allModules(options);
+  // Module strings begin with the name of the file, as boot loaders pass it.
+  const strings = modules.map(({ bytes, commandLine }) => commandLine ?? (bytes === options.initrd ? options.initrdName : undefined) ?? '');
   const list = new DataView(new ArrayBuffer(modules.length * MODULE_SIZE));
-  modules.forEach(({ bytes, commandLine }, i) => {
+  modules.forEach(({ bytes }, i) => {
     const start = placement.place(bytes.length, `module ${i}`, { from: MIB, high: true }, bytes);
     list.setUint32(i * MODULE_SIZE, start, true);
     list.setUint32(i * MODULE_SIZE + 4, start + bytes.length, true);
-    list.setUint32(i * MODULE_SIZE + 8, text(commandLine ?? '', `module ${i}`), true);
+    list.setUint32(i * MODULE_SIZE + 8, text(strings[i], `module ${i}`), true);
   });
   const map = new DataView(new ArrayBuffer(options.e820.length * (MMAP_ENTRY_SIZE + 4)));
   options.e820.forEach(({ address, size, type }, i) => {

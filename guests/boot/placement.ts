@@ -1,6 +1,6 @@
 /** Where things go in guest-physical memory: every range is inside usable RAM and no two overlap, or a BootError says which. */
 import { BootError, bytesText, hex } from './boot-error';
-import { usableRanges, type E820Entry } from './e820';
+import { LOW_RAM_LIMIT, usableRanges, type E820Entry } from './e820';
 
 export interface MemoryWrite {
   readonly address: number;
@@ -28,6 +28,8 @@ const FOUR_GIB = 0x1_0000_0000;
 /** The first page stays free: it is the real-mode interrupt table, and null pointers point there. */
 const LOWEST = 0x1000;
 const CONVENTIONAL_MEMORY_END = 0xa_0000;
+const HIGH_MEMORY = 0x10_0000;
+const MORE_MEMORY = 'give it more memory (--memory)';
 
 export class Placement {
   readonly writes: MemoryWrite[] = [];
@@ -47,7 +49,7 @@ export class Placement {
     if (!this.ram.some(([start, end]) => address >= start && address + size <= end)) {
       throw new BootError(
         `${what} wants memory ${hex(address)}-${hex(address + size - 1)} (${bytesText(size)}), which is not all usable RAM: ` +
-          `the machine has ${bytesText(this.memoryBytes)}, usable ${this.describeRam()}; give it more memory (--memory)`,
+          `the machine has ${bytesText(this.memoryBytes)}, usable ${this.describeRam()}; ${this.adviceFor(address, address + size)}`,
       );
     }
     const other = this.overlap(address, address + size);
@@ -61,12 +63,13 @@ export class Placement {
 
   /** Finds room for `size` bytes, reserves it and puts `bytes` there. */
   place(size: number, what: string, options: PlaceOptions = {}, bytes?: Uint8Array): number {
-    const address = this.find(size, options);
+    // What is empty has an address all the same, and that is one of usable RAM.
+    const address = this.find(Math.max(size, 1), options);
     if (address === undefined) {
       const { from = LOWEST, below = FOUR_GIB } = options;
       throw new BootError(
         `${what} (${bytesText(size)}) does not fit into usable RAM between ${hex(from)} and ${hex(below - 1)} beside what is loaded there: ` +
-          `the machine has ${bytesText(this.memoryBytes)}; give it more memory (--memory)`,
+          `the machine has ${bytesText(this.memoryBytes)}; ${size > below - from ? 'no machine has room for it there: use a smaller one' : MORE_MEMORY}`,
       );
     }
     this.take(address, size, what, bytes);
@@ -108,6 +111,16 @@ export class Placement {
   get conventionalMemory(): number {
     const range = this.ram.find(([start]) => start === 0);
     return range === undefined ? 0 : Math.min(range[1], CONVENTIONAL_MEMORY_END);
+  }
+
+  /** More memory makes RAM of what is behind the end of RAM, up to the devices below 4 GiB, and of nothing else. */
+  private adviceFor(start: number, end: number): string {
+    const top = this.ram.reduce((highest, [, to]) => (to <= LOW_RAM_LIMIT ? Math.max(highest, to) : highest), HIGH_MEMORY);
+    let gap = start;
+    for (const [from, to] of this.ram) if (gap >= from && gap < to) gap = to;
+    if (gap >= top && end <= LOW_RAM_LIMIT) return MORE_MEMORY;
+    const never = gap < top ? gap : Math.max(gap, LOW_RAM_LIMIT);
+    return `${hex(never)} is not RAM on this machine, however much memory it has: link the image for addresses from ${hex(HIGH_MEMORY)} to ${hex(LOW_RAM_LIMIT - 1)}`;
   }
 
   private describeRam(): string {

@@ -3,6 +3,7 @@ import { BootError, bytesText, hex } from './boot-error';
 import type { BootOptions, BootPlan } from './boot-request';
 import { ElfMachine, isElf, readElf } from './elf';
 import { planElf64, planFlat } from './flat';
+import { requireFreestanding } from './foreign-elf';
 import { isLinuxImage, planLinux } from './linux';
 import { findMultibootHeader, planMultiboot } from './multiboot';
 import { planPvh, pvhEntry } from './pvh';
@@ -60,6 +61,7 @@ function planElf(image: Uint8Array, options: BootOptions, withNotes: boolean): B
   const elf = readElf(requireElf(image));
   const entry = withNotes ? pvhEntry(elf) : undefined;
   if (entry !== undefined) return planPvh(elf, entry, options);
+  requireFreestanding(elf);
   if (elf.bits === 64 && elf.machine === ElfMachine.X86_64) return planElf64(elf, options);
   throw new BootError(
     `this is a ${elf.bits}-bit ELF file for ${elf.machine === ElfMachine.I386 ? 'i386' : 'x86-64'} without a multiboot header or PVH note, so nothing says how to start it; ` +

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { main } from '../../cli/main';
 import type { Io } from '../../cli/run-command';
-import type { GuestRunner, GuestSpec, RunStop } from '../../cli/runner';
+import type { CreateRunner, GuestRunner, GuestSpec, RunStop } from '../../cli/runner';
 
 export interface Script {
   /** What each call of run() answers; the last goes on for ever. */
@@ -76,8 +76,21 @@ export const limit = (): RunStop => ({ kind: 'limit' });
 export const idle = (): RunStop => ({ kind: 'idle' });
 export const powerOff = (): RunStop => ({ kind: 'ended', outcome: { kind: 'power-off', explanation: 'off' } });
 
+/** Around a command line, other than usual. */
+export interface Surroundings {
+  /** Instead of a machine that follows the script. */
+  readonly createRunner?: CreateRunner;
+  readonly stdout?: Io['stdout'];
+  readonly onInterrupt?: Io['onInterrupt'];
+}
+
 /** Runs a command line. stdin is at its end unless the test keeps it open. */
-export async function vmexit(args: readonly string[], stops: Script['stops'] = [powerOff], stdin?: FakeStdin): Promise<Result> {
+export async function vmexit(
+  args: readonly string[],
+  stops: Script['stops'] = [powerOff],
+  stdin?: FakeStdin,
+  surroundings: Surroundings = {},
+): Promise<Result> {
   let stdout = '';
   let stderr = '';
   let guest: FakeGuest | undefined;
@@ -85,12 +98,12 @@ export async function vmexit(args: readonly string[], stops: Script['stops'] = [
   const input = stdin ?? new FakeStdin();
   const io: Io = {
     stdin: input as unknown as Io['stdin'],
-    stdout: { write: (data) => (stdout += decode(data)) },
+    stdout: surroundings.stdout ?? { write: (data) => (stdout += decode(data)) },
     stderr: { write: (data) => (stderr += decode(data)) },
     now: () => performance.now(),
-    onInterrupt: () => () => {},
+    onInterrupt: surroundings.onInterrupt ?? (() => () => {}),
   };
-  const running = main(args, io, (spec) => (guest = new FakeGuest(spec, { stops })));
+  const running = main(args, io, surroundings.createRunner ?? ((spec) => (guest = new FakeGuest(spec, { stops }))));
   if (stdin === undefined) setImmediate(() => input.emit('end'));
   const code = await running;
   return { code, stdout, stderr, guest };

@@ -51,10 +51,14 @@ describe('bad input: one message on stderr, status 2, nothing on stdout', () => 
     [['run', image, '--memory', 'lots'], /^vmexit: --memory lots: not a size; write it like 256M or 1G\n$/],
     [['run', image, '--memory', '1M'], /--memory 1M: 1048576 bytes is out of range/],
     [['run', image, '--memory', '8G'], /--memory 8G.*out of range/],
+    [['run', image, '--memory', '1.0001M'], /--memory 1.0001M: not a whole number of bytes/],
     [['run', image, '--backend', 'svm', '--bare'], /--backend svm with --bare: a bare machine runs without our hypervisor; leave one of them out/],
     [['run', image, '--backend', 'kvm'], /--backend kvm: not one of vmx, svm/],
     [['run', image, '--device', 'e1000'], /there is no device "e1000"/],
     [['run', image, '--device', 'isa-debug-exit,iobase=zz'], /"iobase=zz" is not understood/],
+    [['run', image, '--device', 'isa-debug-exit,iobase=244=3'], /"iobase=244=3" is not understood/],
+    [['run', image, '--device', 'isa-debug-exit,iosize=3'], /"iosize=3" is not understood; give .*iosize=1, iosize=2 or iosize=4/],
+    [['run', image, '--device', 'isa-debug-exit,iobase=0xffff,iosize=2'], /the last port is 0xffff; give at most iobase=0xfffe/],
     [['run', image, '--device', 'virtio-console'], /say where its port goes, with chardev=file:PATH, unix:PATH or none/],
     [['run', image, '--device', 'virtio-console,chardev=stdio'], /stdio is the serial port's; give chardev=file:PATH/],
     [['run', image, '--device', 'virtio-console,chardev=none', '--device', 'virtio-console,chardev=none'], /2 virtio consoles were given; give one/],
@@ -63,12 +67,25 @@ describe('bad input: one message on stderr, status 2, nothing on stdout', () => 
     [['debug', image, '--device', 'virtio-console,chardev=none'], /--device virtio-console: the debugger goes back in time/],
     [['run', image, '--serial', 'tcp:1'], /--serial tcp:1/],
     [['run', image, '--serial', 'file:/nowhere/x/log'], /cannot write serial output to \/nowhere\/x\/log/],
+    [['run', image, '--serial', 'unix:/nowhere/s'], /cannot listen on \/nowhere\/s: there is no directory \/nowhere\n/],
+    [['run', image, '--serial', 'unix:/'], /cannot listen on \/: it is a directory/],
+    [['run', image, '--serial', `unix:${image}`], /cannot listen on .*image: there is a file of that name already, which is no socket/],
+    [['run', image, '--serial', `unix:${image}/s`], /cannot listen on .*image is not a directory/],
+    [['run', image, '--serial', `unix:/tmp/${'s'.repeat(103)}`], /the name has 108 bytes, and that of a socket can have 107/],
+    [['run', image, '--serial', `unix:/tmp/${'é'.repeat(52)}`], /the name has 109 bytes/],
+    [['run', image, '--timeout', '1e400'], /--timeout 1e400: not a positive number of seconds/],
+    [['run', '/dev/zero'], /cannot read image \/dev\/zero: it is a character device, not a file/],
+    [['run', image, '--initrd', '/dev/zero'], /cannot read initial ramdisk \/dev\/zero: it is a character device/],
+    [['run', image, '--module', '/dev/zero x'], /cannot read module \/dev\/zero: it is a character device/],
     [['run', image, '--timeout', 'soon'], /--timeout soon: not a positive number of seconds/],
     [['run', image, '--timeout', '0'], /--timeout 0: not/],
     [['run', image, '--max-instructions', '1.5'], /--max-instructions 1.5/],
     [['run', image, '--seed', '-1'], /--seed -1/],
     [['run', image, '--rtc', 'yesterday'], /--rtc yesterday: not a time/],
     [['run', image, '--rtc', '1970-01-01'], /1980 to 2079/],
+    [['run', image, '--rtc', '2026-02-30'], /--rtc 2026-02-30: the calendar has no such day/],
+    [['run', image, '--rtc', '2026-06-31T10:00:00+02:00'], /the calendar has no such day/],
+    [['run', image, '--rtc', '2026-13-01'], /--rtc 2026-13-01/],
     [['run', image, '--type', script], /--type: line 1 has no arrow/],
     [['run', image, '--format', 'pe'], /--format pe: not one of auto, flat32, flat64/],
     [['run', image, '--colour'], /unknown option '--colour'/],
@@ -101,6 +118,11 @@ describe('what the machine gets', () => {
     expect(guest?.spec.debugExit).toBeUndefined();
   });
 
+  test('a leap day is a day; isa-debug-exit has four ports from F4h on', async () => {
+    const { guest } = await vmexit(['run', image, '--rtc', '2028-02-29', '--device', 'isa-debug-exit']);
+    expect(guest?.spec).toMatchObject({ rtcStart: Date.UTC(2028, 1, 29) / 1000, debugExit: 0xf4, debugExitSize: 4 });
+  });
+
   test('everything given', async () => {
     const initrd = file('initrd', 'ramdisk');
     const args = [
@@ -116,7 +138,7 @@ describe('what the machine gets', () => {
       '--cpu',
       'intel-vmx,-pcid',
       '--device',
-      'isa-debug-exit,iobase=0x501,iosize=4',
+      'isa-debug-exit,iobase=0x501,iosize=2',
       '--seed',
       '7',
     ];
@@ -127,6 +149,8 @@ describe('what the machine gets', () => {
       cpu: 'intel-vmx,-pcid',
       commandLine: 'console=ttyS0 quiet',
       debugExit: 0x501,
+      debugExitSize: 2,
+      initrdName: initrd,
       seed: 7,
       format: 'flat64',
       rtcStart: Date.UTC(2030, 1, 3, 4, 5, 6) / 1000,

@@ -51,6 +51,16 @@ test('debug exit: status (value << 1) | 1, any width', () => {
   expect(exit.mock.calls).toEqual([[1], [0x21]]);
 });
 
+test('debug exit with two ports: of a wider write it gets the lower half, as with QEMU', () => {
+  const { bench } = setup();
+  const exit = jest.fn();
+  new DebugExit(exit, 0x501, 2).attach(bench.ports);
+  bench.ports.write(0x503, 1, 7);
+  expect(exit).not.toHaveBeenCalled();
+  bench.ports.write(0x501, 4, 0x0003_0002);
+  expect(exit.mock.calls).toEqual([[5]]);
+});
+
 test('debug consoles answer E9h and take bytes, also from wide writes', () => {
   const { bench } = setup();
   const text: number[] = [];

@@ -28,6 +28,36 @@ function open(out: (r: number, v: number) => void, ier: number, trigger = 0x80):
   out(IER, ier);
 }
 
+describe('when the far end may type', () => {
+  const poll = (inp: (r: number) => number, times: number): void => {
+    for (let i = 0; i < times; i++) inp(LSR);
+  };
+
+  test('receive interrupts are on', () => {
+    const { uart, out } = setup();
+    expect(uart.listening).toBe(false);
+    open(out, 0x01);
+    expect(uart.listening).toBe(true);
+  });
+
+  test('the guest asks for a character again and again', () => {
+    const { uart, inp } = setup();
+    poll(inp, 100);
+    expect(uart.listening).toBe(true);
+    uart.receive([0x41]);
+    expect([inp(LSR) & 1, inp(RBR), uart.listening]).toEqual([1, 0x41, false]);
+  });
+
+  test('not: a boot console, which looks at LSR once a character', () => {
+    const { uart, inp, out } = setup();
+    for (let i = 0; i < 1000; i++) {
+      poll(inp, 2);
+      out(THR, 0x2e);
+    }
+    expect(uart.listening).toBe(false);
+  });
+});
+
 describe("the steps of Linux's 8250 autoconfig", () => {
   test('IER holds four bits and nothing else', () => {
     const { inp, out } = setup();

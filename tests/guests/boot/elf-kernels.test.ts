@@ -1,6 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { BootError } from '../../../guests/boot/boot-error';
 import { planBoot } from '../../../guests/boot/plan';
-import { Applied, MIB, elf, multibootKernel, options, pvhKernel, u32 } from './sample-images';
+import { Applied, MIB, elf, multibootKernel, note, options, pvhKernel, u32 } from './sample-images';
 
 describe('PVH', () => {
   const plan = planBoot(
@@ -115,6 +116,70 @@ describe('multiboot 1', () => {
   });
 });
 
+describe('modules', () => {
+  const name = 'boot/initrd.img';
+  const given = { initrd: new Uint8Array(8), initrdName: name };
+
+  test('multiboot: the string of the initial ramdisk is the name of its file', () => {
+    const plan = planBoot(multibootKernel(), options({ ...given, modules: [{ bytes: new Uint8Array(4), commandLine: 'm' }] }));
+    const memory = new Applied(plan);
+    const list = memory.u32(plan.entry.gprs[3] + 24);
+    expect([memory.text(memory.u32(list + 8)), memory.text(memory.u32(list + 16 + 8))]).toEqual([name, 'm']);
+  });
+
+  test('PVH: the initial ramdisk has no command line', () => {
+    const plan = planBoot(pvhKernel(), options(given));
+    const memory = new Applied(plan);
+    expect(memory.u64(Number(memory.u64(plan.entry.gprs[3] + 16)) + 16)).toBe(0n);
+  });
+
+  test.each([
+    ['multiboot', multibootKernel(), (m: Applied, info: number) => m.u32(m.u32(info + 24))],
+    ['PVH', pvhKernel(), (m: Applied, info: number) => Number(m.u64(Number(m.u64(info + 16))))],
+  ])('%s: an empty one is at an address of usable RAM', (_name, image, address) => {
+    const plan = planBoot(image, options({ modules: [{ bytes: new Uint8Array(0) }] }));
+    const start = address(new Applied(plan), plan.entry.gprs[3]);
+    expect(start).toBeGreaterThanOrEqual(MIB);
+    expect(start).toBeLessThan(64 * MIB);
+  });
+});
+
+describe('ELF files that are no kernels', () => {
+  const code = { physical: 0x40_0000, bytes: new Uint8Array(64) };
+  const text = (s: string): Uint8Array => new TextEncoder().encode(`${s}\0`);
+  const shared = elf(64, 0x10, [
+    { physical: 0, bytes: new Uint8Array(64) },
+    { type: 2, physical: 0, bytes: new Uint8Array(16) },
+  ]);
+  shared[16] = 3; // ET_DYN
+  const noted = (name: string, type: number): Uint8Array => elf(64, 0x40_0000, [code, { type: 4, physical: 0, bytes: note(name, type, new Uint8Array(16)) }]);
+  const refused: readonly [string, Uint8Array, RegExp][] = [
+    [
+      'a dynamic program',
+      elf(64, 0x40_0000, [code, { type: 3, physical: 0, bytes: text('/lib64/ld-linux-x86-64.so.2') }]),
+      /a program for an operating system, whose loader is \/lib64\/ld-linux-x86-64.so.2, not a kernel; give a Linux bzImage/,
+    ],
+    ['a 32-bit one', elf(32, 0x40_0000, [code, { type: 3, physical: 0, bytes: text('/lib/ld-linux.so.2') }]), /whose loader is \/lib\/ld-linux.so.2,/],
+    ['a loader name of rubbish', elf(64, 0x40_0000, [code, { type: 3, physical: 0, bytes: Uint8Array.of(27, 91) }]), /whose loader is unreadable/],
+    ['a static program (NT_GNU_ABI_TAG)', noted('GNU', 1), /statically linked program for an operating system, not a kernel/],
+    ['a Go program', noted('Go', 4), /Go program/],
+    ['a shared library', shared, /shared library/],
+    ['vmlinux without PVH', noted('Linux', 0x100), /vmlinux\) without a PVH note.*give its bzImage.*CONFIG_PVH/],
+  ];
+  test.each(refused)('%s --> BootError', (_name, image, message) => {
+    expect(() => planBoot(image, options())).toThrow(BootError);
+    expect(() => planBoot(image, options())).toThrow(message);
+  });
+
+  test('this program itself', () => {
+    expect(() => planBoot(readFileSync(process.execPath).subarray(0, 1 << 20), options())).toThrow(/program for an operating system|shared library/);
+  });
+
+  test('a build ID (note GNU, type 3) makes no program of a kernel', () => {
+    expect(planBoot(noted('GNU', 3), options()).format).toBe('elf64');
+  });
+});
+
 describe('plain ELF64 and flat binaries', () => {
   test('ELF64: 64-bit mode at the physical address of the entry point, start info in RDI and RBX', () => {
     const plan = planBoot(elf(64, 0x4000_0010, [{ physical: 0x20_0000, virtual: 0x4000_0000, bytes: new Uint8Array(32) }]), options());
@@ -141,7 +206,12 @@ describe('plain ELF64 and flat binaries', () => {
     ['a gzip file', Uint8Array.from([0x1f, 0x8b, 8, 0]), [], /gzip.*gunzip/],
     ['a .deb', new TextEncoder().encode('!<arch>\n'), [], /dpkg-deb/],
     ['a 32-bit ELF without a protocol', elf(32, 0x10_0000, [one]), [], /32-bit ELF.*nothing says/],
-    ['a segment over the BIOS area', elf(64, 0xf_0000, [{ physical: 0xf_0000, bytes: new Uint8Array(16) }]), [], /0xf0000.*not all usable RAM/],
+    [
+      'a segment over the BIOS area',
+      elf(64, 0xf_0000, [{ physical: 0xf_0000, bytes: new Uint8Array(16) }]),
+      [],
+      /0xf0000.*not all usable RAM.*0xf0000 is not RAM on this machine, however much memory/,
+    ],
     ['a segment beyond RAM', elf(64, 0x10_0000, [{ ...one, memorySize: 64 * MIB }]), [], /64 MiB.*--memory/],
     ['overlapping segments', elf(64, 0x10_0000, [one, { physical: 0x10_0008, bytes: new Uint8Array(16) }]), [], /overlaps/],
     ['an entry point nowhere', elf(64, 0x50_0000, [one]), [], /in none of its loadable segments/],

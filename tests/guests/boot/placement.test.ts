@@ -24,8 +24,44 @@ describe('memory map', () => {
   });
 });
 
+/** Whether a machine with that RAM has room, and what it says if not. */
+function refusal(mib: number, address: number, size: number): string | undefined {
+  try {
+    new Placement(plainMemoryMap(mib * 2 ** 20), mib * 2 ** 20).at(address, size, 'a segment');
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof BootError)) throw error;
+    return error.message;
+  }
+}
+
+describe('what to do about memory that is not there', () => {
+  const LARGEST = 3072;
+  test('more memory is advised where it helps, and only there', () => {
+    const address = fc.oneof(fc.integer({ min: 0, max: 0x20_0000 }), fc.integer({ min: 0, max: 0x1_8000_0000 }));
+    const size = fc.oneof(fc.integer({ min: 1, max: 0x20_0000 }), fc.integer({ min: 1, max: 0x1_0000_0000 }));
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: LARGEST }), address, size, (mib, from, bytes) => {
+        const message = refusal(mib, from, bytes);
+        if (message === undefined) return;
+        const helps = refusal(LARGEST, from, bytes) === undefined;
+        expect([message.includes('--memory'), message.includes('however much memory')]).toEqual([helps, !helps]);
+      }),
+    );
+  });
+
+  test.each([
+    ['the hole below 1 MiB', 0xa_0000, 16, '0xa0000'],
+    ['across the hole', 0x2_6000, 0x15_50fc, '0x9fc00'],
+    ['devices', 0xfee0_0000, 16, '0xfee00000'],
+    ['across the end of RAM into the devices', 0x10_0000, 0xe000_0000, '0xc0000000'],
+  ])('%s', (_name, from, bytes, culprit) => {
+    expect(refusal(64, from, bytes)).toContain(`${culprit} is not RAM on this machine, however much memory it has`);
+  });
+});
+
 describe('placement', () => {
-  const request = fc.record({ size: fc.integer({ min: 1, max: 0x40_0000 }), alignment: fc.constantFrom(1, 16, 4096, 0x20_0000), high: fc.boolean() });
+  const request = fc.record({ size: fc.integer({ min: 0, max: 0x40_0000 }), alignment: fc.constantFrom(1, 16, 4096, 0x20_0000), high: fc.boolean() });
 
   test('whatever is placed is in RAM, aligned, and overlaps nothing', () => {
     fc.assert(
@@ -42,7 +78,7 @@ describe('placement', () => {
             continue;
           }
           expect(address % alignment).toBe(0);
-          expect(usableRanges(plainMemoryMap(ram)).some(([start, end]) => address >= start && address + size <= end)).toBe(true);
+          expect(usableRanges(plainMemoryMap(ram)).some(([start, end]) => address >= start && address < end && address + size <= end)).toBe(true);
           for (const [start, end] of placed) expect(address >= end || address + size <= start).toBe(true);
           placed.push([address, address + size]);
         }
