@@ -254,7 +254,7 @@ const BROKEN: Record<string, Row> = {
   'guest.idtr.limit': { patch: { GUEST_IDTR_LIMIT: 0x1_0000 } },
   // guest RIP, RFLAGS
   'guest.rip.high': { patch: { ...PAE, GUEST_RIP: 1n << 32n } },
-  'guest.rip.canonical': { patch: { GUEST_RIP: NON_CANONICAL } },
+  'guest.rip.upper': { patch: { GUEST_RIP: 1n << 48n } },
   'guest.rflags.reserved': { patch: { GUEST_RFLAGS: 0 } },
   'guest.rflags.vm': { patch: { ...V86, VM_ENTRY_CONTROLS: ENTRY, GUEST_CR4: 0x2620 } },
   'guest.rflags.if-for-interrupt': { patch: { ENTRY_INTERRUPTION_INFORMATION: inject(0, 0x20) } },

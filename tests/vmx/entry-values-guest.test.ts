@@ -353,8 +353,14 @@ const RULES: Record<string, readonly Case[]> = {
     ...mayBe1({ ...LEGACY, GUEST_CS_ACCESS_RIGHTS: 0xa09b }, 'GUEST_RIP', 0, range(0, 31)),
     ...values({}, 'GUEST_RIP', [bit(40)], []),
   ],
-  'guest.rip.canonical': [
-    ...canonical({}, 'GUEST_RIP'),
+  'guest.rip.upper': [
+    // Not canonical, all but the first and the last: yet bits 63:48 are identical.
+    ...values(
+      {},
+      'GUEST_RIP',
+      [0x7fff_ffff_ffffn, 0x8000_0000_0000n, 0xffff_ffff_ffffn, 0xffff_0000_0000_0000n, 0xffff_8000_0000_0000n],
+      [0x1_0000_0000_0000n, 0x8000_0000_0000_0000n, 0xfffe_ffff_ffff_ffffn, 0x7fff_ffff_ffff_ffffn],
+    ),
     ...values({ GUEST_CS_ACCESS_RIGHTS: 0xc09b }, 'GUEST_RIP', [bit(47)], []),
     ...values(LEGACY, 'GUEST_RIP', [bit(47)], []),
   ],

@@ -88,6 +88,11 @@ export const withinPhysicalWidth = (s: EntryState, field: FieldName): boolean =>
 export const isCanonical = (s: EntryState, field: FieldName): boolean => isCanonicalHigh(s.high(field), s.linearAddressWidth);
 /** The same for an address that execution goes on at under the host's CR4. */
 export const isCanonicalInHost = (s: EntryState, field: FieldName): boolean => isCanonicalHigh(s.high(field), (s.low('HOST_CR4') & Cr4.LA57) !== 0 ? 57 : 48);
+/** Bits 63:48 are equal, or 63:57: one bit less than canonical addresses have. */
+export const upperBitsEqual = (s: EntryState, field: FieldName): boolean => {
+  const upper = (s.high(field) | 0) >> (s.linearAddressWidth - 32);
+  return upper === 0 || upper === -1;
+};
 
 /** Each byte of IA32_PAT names one of UC, WC, WT, WP, WB, UC-. */
 export const isPat = (s: EntryState, field: FieldName): boolean => patWord(s.low(field)) && patWord(s.high(field));

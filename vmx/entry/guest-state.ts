@@ -7,7 +7,7 @@ import { EventType } from '../../cpu/interfaces';
 import { Interruptibility, Interruption, PendingDebug, PinBased, Secondary } from '../controls';
 import type { FieldName } from '../vmcs/fields';
 import { SHADOW_INDICATOR, VMCS_REVISION } from '../vmcs/layout';
-import { SECONDARY_FIELDS, ia32eGuest, isCanonical, isPhysicalAddress, pinIs, secondaryIs, type EntryCheck, type EntryState } from './check';
+import { SECONDARY_FIELDS, ia32eGuest, isPhysicalAddress, pinIs, secondaryIs, upperBitsEqual, type EntryCheck, type EntryState } from './check';
 
 const CR0_PE = 1,
   CR0_PG = 0x8000_0000,
@@ -39,12 +39,13 @@ export const GUEST_RIP_CHECKS: readonly EntryCheck[] = [
     holds: (s) => s.high('GUEST_RIP') === 0,
   },
   {
-    id: 'guest.rip.canonical',
+    // So RIP may stand right behind the lower half of the address space, where the instruction before left it: fetching there is the guest's #GP.
+    id: 'guest.rip.upper',
     sdm: 'guestRipRflags',
-    rule: 'If the guest will be in 64-bit mode, the guest RIP field is canonical.',
+    rule: 'If the guest will be in 64-bit mode, bits 63:N of the guest RIP field are identical, N being the number of linear-address bits.',
     fields: ['GUEST_RIP', 'VM_ENTRY_CONTROLS', 'GUEST_CS_ACCESS_RIGHTS'],
     when: code64,
-    holds: (s) => isCanonical(s, 'GUEST_RIP'),
+    holds: (s) => upperBitsEqual(s, 'GUEST_RIP'),
   },
 ];
 
