@@ -4,6 +4,7 @@
  *
  * DEVIATION: INIT, SMI, FERR_FREEZE and hardware task switches do not happen in this machine, so their intercepts have nothing to intercept.
  */
+import { definedCr0, requireCr0, requireCr4 } from '../cpu/system/control-state';
 import { Cr0, type Cpu } from '../cpu/cpu';
 import { Segment, type Insn } from '../cpu/decoder/insn';
 import { Flag } from '../cpu/registers';
@@ -38,11 +39,21 @@ const movCrExit = (svm: Svm, code: number, gpr: number): true =>
 
 const movFromCr: Intercept = (svm, cr) => ((svm.crIntercepts >>> cr) & 1) !== 0 && movCrExit(svm, ExitCodeBase.CR_READ + cr, svm.cpu.insn.dst);
 
+/** "Checks non-memory exceptions (CPL, illegal bit combinations, etc.) before the intercept": CR writes in "Instruction Intercepts". */
+function requireLegal(cpu: Cpu, cr: number, value: bigint): void {
+  if (cr !== 0 && cr !== 4) return;
+  if (value >> 32n !== 0n) cpu.gp();
+  if (cr === 0) requireCr0(cpu, definedCr0(Number(value)));
+  else requireCr4(cpu, Number(value) | 0);
+}
+
 const movToCr: Intercept = (svm, cr, value) => {
+  const selective = cr === 0 && (svm.intercepts3 & Intercept3.CR0_SEL_WRITE) !== 0;
+  if (selective || ((svm.crIntercepts >>> (WRITES + cr)) & 1) !== 0) requireLegal(svm.cpu, cr, value);
   if (((svm.crIntercepts >>> (WRITES + cr)) & 1) !== 0) return movCrExit(svm, ExitCodeBase.CR_WRITE + cr, svm.cpu.insn.src);
   // "Selective CR0 write": bits other than TS and MP change.
-  if (cr !== 0 || (svm.intercepts3 & Intercept3.CR0_SEL_WRITE) === 0) return false;
-  const changed = (Number(value & 0xffff_ffffn) ^ svm.cpu.cr0) & ~(Cr0.TS | Cr0.MP);
+  if (!selective) return false;
+  const changed = (definedCr0(Number(value)) ^ svm.cpu.cr0) & ~(Cr0.TS | Cr0.MP);
   return changed !== 0 && movCrExit(svm, ExitCode.CR0_SEL_WRITE, svm.cpu.insn.src);
 };
 

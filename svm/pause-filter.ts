@@ -10,9 +10,13 @@ export function pauseExits(svm: Svm): boolean {
   if (count === 0 || !svm.has(SvmFeature.PAUSE_FILTER)) return true;
   const threshold = filter & 0xffff;
   const now = svm.cpu.now();
-  // More cycles than the threshold since the last PAUSE: the count starts again.
-  if (threshold !== 0 && svm.has(SvmFeature.PAUSE_FILTER_THRESHOLD) && now - svm.lastPause > threshold) svm.pauseCount = count;
+  const sinceLast = now - svm.lastPause;
   svm.lastPause = now;
+  // More cycles than the threshold since the last PAUSE: the count starts again, and this one goes on.
+  if (threshold !== 0 && svm.has(SvmFeature.PAUSE_FILTER_THRESHOLD) && sinceLast > threshold) {
+    svm.pauseCount = count;
+    return false;
+  }
   if (svm.pauseCount > 0) svm.pauseCount--;
   return svm.pauseCount === 0;
 }

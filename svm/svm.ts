@@ -250,7 +250,7 @@ export class Svm implements Interception, Stateful<SvmSnapshot> {
   private exit(code: number, i1Low: number, i1High: number, i2Low: number, i2High: number, length: number, interrupted: CpuEvent | undefined): true {
     this.interrupted = interrupted === undefined ? 0 : informationOf(interrupted);
     this.interruptedErrorCode = interrupted?.errorCode ?? 0;
-    exitToHost(this, code, i1Low, i1High, i2Low, i2High, length !== 0 ? length : (interrupted?.length ?? 0));
+    exitToHost(this, code, i1Low, i1High, i2Low, i2High, interrupted === undefined ? length : 0);
     return true;
   }
 

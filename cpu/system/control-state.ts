@@ -108,27 +108,35 @@ export function setCr0(cpu: Cpu, value: number): void {
   if ((changed & (Cr0.PE | Cr0.PG)) !== 0) cpu.modeChanged();
 }
 
-/** MOV to CR0 and LMSW: `value` is the low half, after a hypervisor's masks. */
-export function writeCr0(cpu: Cpu, value: number): void {
-  const old = cpu.cr0;
-  const cr0 = ((value & CR0_BITS) | Cr0.ET) >>> 0;
+/** What CR0 becomes of a value written: bits that do not exist are ignored, and ET is 1. */
+export const definedCr0 = (value: number): number => ((value & CR0_BITS) | Cr0.ET) >>> 0;
+
+/** #GP(0) for a CR0 that cannot be: bits that exclude each other, or exclude the mode. A hypervisor's fixed bits are not among them. */
+export function requireCr0(cpu: Cpu, cr0: number): void {
+  const { cr4, efer, cr0: old } = cpu;
   const paging = (cr0 & Cr0.PG) !== 0;
   if (paging && (cr0 & Cr0.PE) === 0) cpu.gp();
   if ((cr0 & Cr0.NW) !== 0 && (cr0 & Cr0.CD) === 0) cpu.gp();
-  requireAllowed(cpu, 0, cr0);
-  const cr4 = cpu.cr4;
-  let efer = cpu.efer;
   if (paging && (old & Cr0.PG) === 0 && (efer & Efer.LME) !== 0) {
     // Activating IA-32e mode: SDM "IA-32e Mode System Data Structures", consistency checks.
     const codeIsLong = (cpu.segmentAccess(Segment.CS) & 0x2000) !== 0;
     const tssType = cpu.segmentAccess(Segment.TR) & 0x1_001f;
     if ((cr4 & Cr4.PAE) === 0 || codeIsLong || tssType === 1 || tssType === 3) cpu.gp();
-    efer |= Efer.LMA;
   }
   if (!paging && (old & Cr0.PG) !== 0) {
     if (cpu.codeSize === 64 || (cr4 & Cr4.PCIDE) !== 0) cpu.gp();
   }
-  if (((old ^ cr0) & CR0_PDPTE) !== 0 && isPaePaging(cr0, cr4, efer) && !loadPdptes(cpu, cpu.get32(R.CR3))) cpu.gp();
+}
+
+/** MOV to CR0 and LMSW: `value` is the low half, after a hypervisor's masks. */
+export function writeCr0(cpu: Cpu, value: number): void {
+  const old = cpu.cr0;
+  const cr0 = definedCr0(value);
+  requireCr0(cpu, cr0);
+  requireAllowed(cpu, 0, cr0);
+  const activates = (~old & cr0 & Cr0.PG) !== 0 && (cpu.efer & Efer.LME) !== 0;
+  const efer = activates ? cpu.efer | Efer.LMA : cpu.efer;
+  if (((old ^ cr0) & CR0_PDPTE) !== 0 && isPaePaging(cr0, cpu.cr4, efer) && !loadPdptes(cpu, cpu.get32(R.CR3))) cpu.gp();
   setCr0(cpu, cr0);
 }
 
@@ -172,15 +180,21 @@ export function setCr4(cpu: Cpu, value: number): void {
 /** MOV to CR4: `value` is the low half, after a hypervisor's masks. */
 export function writeCr4(cpu: Cpu, value: number): void {
   const old = cpu.cr4;
+  requireCr4(cpu, value);
+  requireAllowed(cpu, 4, value >>> 0);
+  if (((old ^ value) & CR4_PDPTE) !== 0 && isPaePaging(cpu.cr0, value, cpu.efer) && !loadPdptes(cpu, cpu.get32(R.CR3))) cpu.gp();
+  setCr4(cpu, value >>> 0);
+}
+
+/** #GP(0) for a CR4 with bits that this processor lacks, or that the mode does not allow. */
+export function requireCr4(cpu: Cpu, value: number): void {
+  const old = cpu.cr4;
   if ((value & ~supportedCr4(cpu)) !== 0) cpu.gp();
   if (cpu.longMode) {
     // Between 4-level and 5-level paging the way leads through paging off.
     if ((value & Cr4.PAE) === 0 || ((old ^ value) & Cr4.LA57) !== 0) cpu.gp();
   } else if ((value & Cr4.PCIDE) !== 0) cpu.gp();
   if ((value & ~old & Cr4.PCIDE) !== 0 && (cpu.get32(R.CR3) & 0xfff) !== 0) cpu.gp();
-  requireAllowed(cpu, 4, value >>> 0);
-  if (((old ^ value) & CR4_PDPTE) !== 0 && isPaePaging(cpu.cr0, value, cpu.efer) && !loadPdptes(cpu, cpu.get32(R.CR3))) cpu.gp();
-  setCr4(cpu, value >>> 0);
 }
 
 // ---- EFER ----

@@ -4,6 +4,8 @@ import { elfNotes, ElfType, type ElfFile } from './elf';
 
 /** "Linux Standard Base Core Specification": the note by which the C library marks a program with the system it is for. */
 const NT_GNU_ABI_TAG = 1;
+/** Xen's public headers: the name of the guest operating system. */
+const XEN_ELFNOTE_GUEST_OS = 6;
 const ADVICE = 'give a Linux bzImage, a PVH or multiboot kernel, or a freestanding ELF64 image that is linked for where it runs';
 
 function whatProgram(elf: ElfFile): string | undefined {
@@ -18,7 +20,8 @@ function whatProgram(elf: ElfFile): string | undefined {
 }
 
 function isLinuxKernel(elf: ElfFile): boolean {
-  for (const { name } of elfNotes(elf)) if (name === 'Linux' || name === 'Xen') return true;
+  // The PVH note alone makes nothing a Linux: an image that has it may be entered in another way too.
+  for (const { name, type } of elfNotes(elf)) if (name === 'Linux' || (name === 'Xen' && type === XEN_ELFNOTE_GUEST_OS)) return true;
   return false;
 }
 

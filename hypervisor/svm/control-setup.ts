@@ -28,6 +28,7 @@ const INTERCEPTS_3 =
   Intercept3.MSR |
   Intercept3.SHUTDOWN;
 const INTERCEPTS_4 =
+  Intercept4.ICEBP |
   Intercept4.VMRUN |
   Intercept4.VMMCALL |
   Intercept4.VMLOAD |

@@ -249,8 +249,8 @@ export class SvmProcessor implements VirtualProcessor, Stateful<SvmProcessorStat
     if ((information & EventInfo.VALID) === 0) return undefined;
     const type = (information & EventInfo.TYPE) >>> EVENT_TYPE_SHIFT;
     const vector = information & EventInfo.VECTOR;
-    // A #DB of INT1 looks like any other, but has an instruction to return behind.
-    const ofInstruction = vector === BREAKPOINT || vector === OVERFLOW || (vector === DEBUG && (block.get32(VMCB.NRIP) | block.high32(VMCB.NRIP)) !== 0);
+    // A #DB of INT1 would look like any other: INT1 is intercepted.
+    const ofInstruction = vector === BREAKPOINT || vector === OVERFLOW;
     const software = type === EventType.SOFTWARE_INTERRUPT || (type === EventType.EXCEPTION && ofInstruction);
     return {
       vector,

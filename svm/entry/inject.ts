@@ -27,8 +27,9 @@ export function completeEntry(svm: Svm): boolean {
 
 function eventOf(svm: Svm, information: number): CpuEvent {
   const { vmcb } = svm;
-  const vector = information & EventInfo.VECTOR;
   const type = (information & EventInfo.TYPE) >>> EVENT_TYPE_SHIFT;
+  // "If TYPE is 2 (NMI), the VECTOR field is ignored."
+  const vector = type === EventType.NMI ? Vector.NMI : information & EventInfo.VECTOR;
   return {
     vector,
     type: typeOf(type, vector),

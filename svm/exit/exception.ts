@@ -39,6 +39,8 @@ export function interceptException(svm: Svm, event: CpuEvent, delivering: CpuEve
   }
   // DR6 and DR7 are saved as the handler of the #DB would have seen them.
   if (hardware && event.vector === Vector.DB) recordDebugException(cpu, Number(event.payload));
-  svm.exitOnException(ExitCodeBase.EXCP + event.vector, event.errorCode ?? 0, info2Low, info2High, event.length, interrupted);
+  // #BR comes from BOUND alone, and returns to it.
+  const length = hardware && event.vector === Vector.BR ? cpu.insn.length : event.length;
+  svm.exitOnException(ExitCodeBase.EXCP + event.vector, event.errorCode ?? 0, info2Low, info2High, length, interrupted);
   return true;
 }

@@ -11,7 +11,7 @@ import { saveGuestState } from './save';
 
 /**
  * Leaves guest mode. R.RIP is the rIP to save.
- * @param length of the instruction or software event that nRIP is to point behind, 0 when there is none.
+ * @param length of the instruction or software event that nRIP is to point behind, 0 when there is none or an event was being delivered.
  */
 export function exitToHost(svm: Svm, code: number, info1Low: number, info1High: number, info2Low: number, info2High: number, length: number): void {
   const { vmcb } = svm;
@@ -46,7 +46,7 @@ function recordExit(svm: Svm, code: number, info1Low: number, info1High: number,
   vmcb.set(VMCB.EXITINFO2, info2Low, info2High);
 }
 
-/** "State Saved on Exit": nRIP for instruction intercepts and software events, otherwise 0. */
+/** "State Saved on Exit": nRIP for instruction intercepts and for exceptions of INT3, INTO and BOUND; "for all other intercepts, nRIP is reset to zero". */
 function saveNextRip({ cpu, vmcb }: Svm, length: number): void {
   if (length === 0) return vmcb.set(VMCB.NRIP, 0, 0);
   const low = cpu.get32(R.RIP) + length;

@@ -14,6 +14,8 @@ describe('EVENTINJ', () => {
   it.each([
     ['an interrupt, whatever IF is', VALID | 0x21n, 0x21, undefined],
     ['an NMI', VALID | 0x202n, 2, undefined],
+    ['an NMI, whatever the vector is: KVM writes 0', VALID | 0x200n, 2, undefined],
+    ['an NMI with vector 33', VALID | 0x221n, 2, undefined],
     ['#UD', VALID | 0x306n, 6, undefined],
     ['#GP with an error code', VALID | 0xb0dn | (0x1238n << 32n), 13, 0x1238n],
     ['a software interrupt', VALID | 0x430n, 0x30, undefined],
@@ -58,11 +60,17 @@ describe('EVENTINJ', () => {
   ])('a nested page fault in the delivery of an %s', (_name, event) => {
     const b = svmBench();
     // The IDT is at a page that only the guest maps.
-    b.create(NOPS, { EVENTINJ: event, IDTR_BASE: 0xe0_0000 });
+    b.create(NOPS, { EVENTINJ: event, IDTR_BASE: 0xe0_0000, NRIP: GUEST_CODE + 2 });
     b.memory.write64(NPT + 0x2000 + 8 * 7, 0n);
     b.enter();
     expect([b.exitCode, b.read('EXITINTINFO'), b.read('EVENTINJ') & VALID]).toEqual([0x400n, event, 0n]);
-    expect(b.read('BYTES_FETCHED')).toBe(0n);
+    // nRIP is not for exits while an event is delivered, not even one of an instruction.
+    expect([b.read('BYTES_FETCHED'), b.read('NRIP')]).toEqual([0n, 0n]);
+  });
+  it('nor is there an nRIP if INT n cannot be delivered', () => {
+    const b = svmBench();
+    expect(b.run([0xcd, 0x21], { IDTR_LIMIT: 0, EXCEPTION_INTERCEPTS: 1 << 13 })).toBe(0x4dn);
+    expect([b.read('EXITINTINFO'), b.read('NRIP')]).toEqual([VALID | 0x421n, 0n]);
   });
 });
 
@@ -111,6 +119,10 @@ describe('exception intercepts', () => {
   ])('%s, with its error code', (_name, code, vector, patch, descriptor, errorCode) => {
     const b = inProtectedMode(code, vector, patch, descriptor);
     expect([b.exitCode, b.read('RIP'), b.read('EXITINFO1'), b.read('EXITINTINFO')]).toEqual([BigInt(0x40 + vector), BigInt(GUEST_CODE), errorCode, 0n]);
+  });
+  it('#BR tells what is behind BOUND: "exceptions caused by the INT3, INTO, and BOUND instructions"', () => {
+    const b = inProtectedMode([0x62, 0x05, 0, 0, 0x60, 0], 5, { RAX: 5 });
+    expect(b.read('NRIP')).toBe(BigInt(GUEST_CODE + 6));
   });
   it('#MF: FWAIT behind 0 / 0 with the invalid-operation exception unmasked', () => {
     // FNINIT; PUSH 37Eh; FLDCW [ESP]; FLDZ; FDIV ST0, ST0; FWAIT

@@ -29,6 +29,7 @@ describe('without decode assists EXITINFO1 is 0', () => {
     ['INT 21h', [0xcd, 0x21], { INTERCEPTS_3: bit(21) }, 0x75],
   ])('%s', (_name, code, patch, exit) => {
     const b = svmBench({}, FIRST_GENERATION);
+    b.cpu.setGpr(5, 0x8001_0033n);
     expect(b.run(code, patch)).toBe(BigInt(exit));
     expect([b.read('EXITINFO1'), b.read('EXITINFO2'), b.read('NRIP')]).toEqual([0n, 0n, 0n]);
   });

@@ -116,8 +116,25 @@ describe('control registers', () => {
     // R11 as the general register: bit 63 and the GPR in EXITINFO1.
     expect(b.run([0x41, 0x0f, 0x20, 0xc3 | (cr << 3)], { CR_READ_INTERCEPTS: bit(cr) })).toBe(BigInt(cr));
     expect(b.read('EXITINFO1')).toBe(0x8000_0000_0000_000bn);
+    b.cpu.setGpr(11, { 0: 0x8001_0033n, 2: 0n, 3: 0n, 4: 0x6b0n }[cr]!);
     expect(b.run([0x41, 0x0f, 0x22, 0xc3 | (cr << 3)], { CR_WRITE_INTERCEPTS: bit(cr) })).toBe(BigInt(0x10 + cr));
     expect(b.read('EXITINFO1')).toBe(0x8000_0000_0000_000bn);
+  });
+  // "Checks non-memory exceptions (CPL, illegal bit combinations, etc.) before the intercept."
+  it.each([
+    ['CR0.PG without PE', 0, 0x8000_0010n],
+    ['CR0.NW without CD', 0, 0xa001_0033n],
+    ['CR0 bit 40', 0, 0x100_8001_0033n],
+    ['CR0.PG = 0 in 64-bit mode', 0, 0x1_0033n],
+    ['CR4 bit 31', 4, 0x8000_06b0n],
+    ['CR4.PAE = 0 in long mode', 4, 0x690n],
+  ])('%s is #GP(0) before its intercept', (_name, cr, value) => {
+    const intercepts = [{ CR_WRITE_INTERCEPTS: bit(cr) }, ...(cr === 0 ? [{ INTERCEPTS_3: 0x8000_0020 }] : [])];
+    for (const patch of intercepts) {
+      const b = svmBench();
+      b.cpu.setGpr(1, value);
+      expect(b.run([0x0f, 0x22, 0xc1 | (cr << 3)], { ...patch, EXCEPTION_INTERCEPTS: 1 << 13 })).toBe(0x4dn);
+    }
   });
   it('MOV from and to CR8', () => {
     const b = svmBench();
@@ -146,6 +163,9 @@ describe('control registers', () => {
   ])('selective write: %s', (_name, code, exit) => {
     const b = svmBench();
     expect(b.run(code, { INTERCEPTS_3: 0x8000_0020 })).toBe(BigInt(exit));
+  });
+  it.each([0x8001_0023, 0x8001_0073, 0x9001_0033])('a write of %i changes no bit that there is, and is none for the selective intercept', (value) => {
+    expect(svmBench().run(movTo(value), { INTERCEPTS_3: 0x8000_0020 })).toBe(0x81n);
   });
   it('the non-selective intercept has priority over the selective one', () => {
     expect(svmBench().run(movTo(CR0 ^ 0x1_0000), { INTERCEPTS_3: 0x8000_0020, CR_WRITE_INTERCEPTS: 1 })).toBe(0x10n);
@@ -364,5 +384,9 @@ describe('pause filter', () => {
   it('PAUSEs farther apart than the threshold start the count again', () => {
     expect(pauses(0, { PAUSE_FILTER_COUNT: 5, PAUSE_FILTER_THRESHOLD: 20 })).toBe(5);
     expect(pauses(30, { PAUSE_FILTER_COUNT: 5, PAUSE_FILTER_THRESHOLD: 20 })).toBe(-1);
+    // "The internal pause count is reloaded from the VMCB and execution continues": not even a count of 1 ends there.
+    const late = [...new Array<number>(30).fill(0x90), 0xf3, 0x90];
+    expect(svmBench().run(late, { INTERCEPTS_3: 0x8080_0000, PAUSE_FILTER_COUNT: 1, PAUSE_FILTER_THRESHOLD: 20 })).toBe(0x81n);
+    expect(svmBench().run(late, { INTERCEPTS_3: 0x8080_0000, PAUSE_FILTER_COUNT: 1, PAUSE_FILTER_THRESHOLD: 60 })).toBe(0x77n);
   });
 });

@@ -41,6 +41,8 @@ export interface Surroundings {
 export class VmcsValues implements EntryState {
   readonly capabilities: VmxCapabilities;
   readonly physicalAddressWidth = 46;
+  /** SCE, LME, LMA, NXE. */
+  readonly eferBits = 0xd01;
   readonly linearAddressWidth: LinearAddressWidth;
   readonly longMode: boolean;
   readonly vmcsPointer = VMCS_A;

@@ -17,6 +17,8 @@ export interface EntryState {
   readonly physicalAddressWidth: number;
   /** Bits of linear addresses that the processor supports. */
   readonly linearAddressWidth: LinearAddressWidth;
+  /** Bits of IA32_EFER that the processor has. */
+  readonly eferBits: number;
   /** IA32_EFER.LMA of the processor that executes VMLAUNCH or VMRESUME. */
   readonly longMode: boolean;
   /** The current-VMCS pointer. */
@@ -103,6 +105,3 @@ function patWord(word: number): boolean {
   }
   return true;
 }
-
-/** IA32_EFER: SCE, LME, LMA and NXE; the rest is reserved. */
-export const EFER_BITS = 0xd01;

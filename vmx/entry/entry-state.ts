@@ -1,4 +1,5 @@
 import type { LinearAddressWidth } from '../../cpu/canonical';
+import { supportedEfer } from '../../cpu/system/control-state';
 import type { VmxCapabilities } from '../capabilities';
 import type { FieldName } from '../vmcs/fields';
 import { OFFSET } from '../vmcs/layout';
@@ -27,6 +28,9 @@ export class VmcsEntryState implements EntryState {
   }
   get physicalAddressWidth(): number {
     return this.vmx.cpu.profile.physicalAddressWidth;
+  }
+  get eferBits(): number {
+    return supportedEfer(this.vmx.cpu);
   }
   get linearAddressWidth(): LinearAddressWidth {
     return this.vmx.cpu.linearAddressWidth;

@@ -1,6 +1,6 @@
 /** SDM "Checks on Guest Control Registers, Debug Registers, and MSRs". A broken rule fails VM entry with exit reason 33. */
 import { EntryControl } from '../controls';
-import { EFER_BITS, SECONDARY_FIELDS, entryIs, ia32eGuest, isCanonical, isPat, unrestricted, withinPhysicalWidth, type EntryCheck } from './check';
+import { SECONDARY_FIELDS, entryIs, ia32eGuest, isCanonical, isPat, unrestricted, withinPhysicalWidth, type EntryCheck } from './check';
 
 const CR0_PE = 1,
   CR0_WP = 1 << 16,
@@ -117,7 +117,7 @@ export const GUEST_REGISTER_CHECKS: readonly EntryCheck[] = [
     rule: 'If the "load IA32_EFER" VM-entry control is 1, reserved bits in the guest IA32_EFER field are 0.',
     fields: ['VM_ENTRY_CONTROLS', 'GUEST_IA32_EFER'],
     when: (s) => entryIs(s, EntryControl.LOAD_IA32_EFER),
-    holds: (s) => (s.low('GUEST_IA32_EFER') & ~EFER_BITS) === 0 && s.high('GUEST_IA32_EFER') === 0,
+    holds: (s) => (s.low('GUEST_IA32_EFER') & ~s.eferBits) === 0 && s.high('GUEST_IA32_EFER') === 0,
   },
   {
     id: 'guest.efer.lma',

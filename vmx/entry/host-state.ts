@@ -1,7 +1,7 @@
 /** SDM "Checks on Host Control Registers, MSRs, and SSP" and what follows it. A broken rule ends VM entry with VMfailValid, error 8. */
 import { ExitControl } from '../controls';
 import type { FieldName } from '../vmcs/fields';
-import { EFER_BITS, exitIs, host64, ia32eGuest, isCanonical, isCanonicalInHost, isPat, withinPhysicalWidth, type EntryCheck } from './check';
+import { exitIs, host64, ia32eGuest, isCanonical, isCanonicalInHost, isPat, withinPhysicalWidth, type EntryCheck } from './check';
 
 const CR0_WP = 1 << 16;
 const CR4_PAE = 1 << 5,
@@ -75,7 +75,7 @@ export const HOST_STATE_CHECKS: readonly EntryCheck[] = [
     rule: 'If the "load IA32_EFER" VM-exit control is 1, reserved bits in the host IA32_EFER field are 0.',
     fields: ['VM_EXIT_CONTROLS', 'HOST_IA32_EFER'],
     when: (s) => exitIs(s, ExitControl.LOAD_IA32_EFER),
-    holds: (s) => (s.low('HOST_IA32_EFER') & ~EFER_BITS) === 0 && s.high('HOST_IA32_EFER') === 0,
+    holds: (s) => (s.low('HOST_IA32_EFER') & ~s.eferBits) === 0 && s.high('HOST_IA32_EFER') === 0,
   },
   {
     id: 'host.efer.size',
