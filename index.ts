@@ -25,6 +25,7 @@ export type { Translation } from './library/translation';
 export type { GuestWrite } from './library/write-hooks';
 export { referencesOf, type Walk, type WalkEntry, type WalkKind } from './debugger/paging';
 export type { ControlField } from './debugger/control-structure';
+export type { FailedEntry } from './debugger/failed-entry';
 export { Session } from './debugger/session';
 export {
   complete,

@@ -4,18 +4,17 @@ import { z } from 'zod';
 import { Interpreter } from '../debugger/commands/interpreter';
 import type { Debuggee, DebuggeeHooks, OpenDebuggee } from '../debugger/dap/debuggee';
 import { Session } from '../debugger/session';
-import { readSnapshot, SnapshotFileError } from '../debugger/snapshot/file';
-import { elfSymbols, symbolsOf } from '../debugger/symbols';
+import { SnapshotFileError } from '../debugger/snapshot/file';
 import { DebugError } from '../debugger/target';
-import { seededEntropy } from '../hypervisor/guest';
+import type { OpenDisks } from '../library/disk-image';
 import type { SymbolTable } from '../trace/symbols';
 import { checkDebugOptions, DebugOptionsSchema, type DebugOptions } from './debug-options';
-import { openDrives } from './disk-image';
+import { failureTeller, openDrives } from './disk-image';
 import { exitCode } from './exit-codes';
 import { build, runStopOf } from './guest-machine';
 import { machineSpec } from './guest-spec';
 import { readFile } from './input-file';
-import { readRecording, specOf } from './replay-command';
+import { openRecording, openSnapshot, symbolsFrom } from './past-guest';
 import { parseTypeScript, Typist } from './type-script';
 import { UserError } from './user-error';
 
@@ -65,12 +64,10 @@ const known = (key: string): boolean => OPTIONS.includes(key) || OWN.includes(ke
 interface Made {
   readonly session: Session;
   readonly symbols: SymbolTable | undefined;
+  readonly disks?: OpenDisks;
 }
 
-const symbolsFrom = (path: string | undefined, image: Uint8Array): SymbolTable | undefined =>
-  path === undefined ? elfSymbols(image) : symbolsOf(readFile(path, 'symbols'), path);
-
-function ofProgram(own: Own, program: string, { console, exit }: DebuggeeHooks): Made {
+function ofProgram(own: Own, program: string, { console, exit, warn }: DebuggeeHooks): Made {
   const options = optionsOf(own, program);
   const spec = machineSpec(options);
   const steps = options.type === undefined ? [] : parseTypeScript(new TextDecoder().decode(readFile(options.type, 'typing script')));
@@ -80,50 +77,29 @@ function ofProgram(own: Own, program: string, { console, exit }: DebuggeeHooks):
     typist.output(byte);
   };
   // Going back in time takes writes back, too.
-  const { drives } = openDrives(options.drive, true);
-  const session = build({ ...spec, drives, serialOutput, observer: { exit } }, (config) => new Session(config, { budget: options.snapshots }));
-  typist.start();
-  return { session, symbols: symbolsFrom(options.symbols, spec.image) };
-}
-
-/** What came in from outside comes in again; what the user types into it begins another history. */
-function ofRecording(own: Own, path: string, { console, exit }: DebuggeeHooks): Made {
-  const log = resolve(own.cwd ?? '.', path);
-  const recording = readRecording(log);
-  const spec = specOf(recording, { log }, console);
-  const session = build({ ...spec, observer: { exit } }, (config) => new Session(config));
-  const { inputs } = session.timeline;
-  for (const line of recording.lines) {
-    if (!('input' in line)) continue;
-    const bytes = Buffer.from(line.input, 'base64');
-    if ('tick' in line) inputs.byTick.push({ tick: line.tick, bytes });
-    else inputs.byByte.push({ byte: line.byte, bytes });
-  }
-  return { session, symbols: symbolsFrom(typeof own.symbols === 'string' ? resolve(own.cwd ?? '.', own.symbols) : undefined, spec.image) };
-}
-
-function ofSnapshot(own: Own, path: string, { console, exit }: DebuggeeHooks): Made {
-  const state = readSnapshot(resolve(own.cwd ?? '.', path));
-  const { settings } = state;
-  // The state of the entropy source is in the snapshot.
-  const config = { ...settings, image: new Uint8Array(0), serialOutput: console, observer: { exit }, entropy: seededEntropy(0) };
+  const symbols = symbolsFrom(options.symbols, spec.image);
+  const disks = openDrives(options.drive, true, failureTeller(warn));
   let session: Session;
   try {
-    session = new Session(config, { from: state });
+    session = build({ ...spec, drives: disks.drives, serialOutput, observer: { exit } }, (config) => new Session(config, { budget: options.snapshots }));
   } catch (error) {
-    // Of a machine with parts that no settings tell of: its drives.
-    throw new DebugError(`snapshot ${path}: ${(error as Error).message}`, { cause: error });
+    disks.close();
+    throw error;
   }
-  const symbols = typeof own.symbols === 'string' ? symbolsFrom(resolve(own.cwd ?? '.', own.symbols), new Uint8Array(0)) : undefined;
-  return { session, symbols };
+  typist.start();
+  return { session, symbols, disks };
 }
 
 function make(how: 'launch' | 'attach', own: Own, hooks: DebuggeeHooks): Made {
   const { program, recording, snapshot } = own;
   if ([program, recording, snapshot].filter((given) => given !== undefined).length !== 1)
     throw new DebugError(`${how}: give one of ${how === 'launch' ? 'program, ' : ''}recording, snapshot`);
-  if (recording !== undefined) return ofRecording(own, recording, hooks);
-  if (snapshot !== undefined) return ofSnapshot(own, snapshot, hooks);
+  const past = recording ?? snapshot;
+  if (past !== undefined) {
+    const file = (name: string): string => resolve(own.cwd ?? '.', name);
+    const open = recording !== undefined ? openRecording : openSnapshot;
+    return open(file(past), { symbols: typeof own.symbols === 'string' ? file(own.symbols) : undefined, serialOutput: hooks.console, exit: hooks.exit });
+  }
   if (how === 'attach') throw new DebugError('attach: there is nothing of a program to attach to; use launch, or give a recording or a snapshot');
   return ofProgram(own, program!, hooks);
 }
@@ -148,7 +124,7 @@ export const openDebuggee: OpenDebuggee = (how, args, hooks): Debuggee => {
   } catch (error) {
     throw sayAs(how, error);
   }
-  const { session, symbols } = made;
+  const { session, symbols, disks } = made;
   const { guest } = session.timeline;
   const past = own.program === undefined;
   return {
@@ -163,5 +139,6 @@ export const openDebuggee: OpenDebuggee = (how, args, hooks): Debuggee => {
     notes: Object.keys(own)
       .filter((key) => !known(key))
       .map((key) => `${how}: there is no attribute "${key}"; it is ignored`),
+    close: () => disks?.close(),
   };
 };

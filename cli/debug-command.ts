@@ -4,17 +4,20 @@ import { tracedExit } from '../debugger/commands/exit-trace';
 import { Interpreter } from '../debugger/commands/interpreter';
 import type { CommandResult, CommandWork } from '../debugger/commands/command';
 import { Session } from '../debugger/session';
+import { SnapshotFileError } from '../debugger/snapshot/file';
 import { elfSymbols, symbolsOf } from '../debugger/symbols';
 import { DebugError } from '../debugger/target';
 import type { ExitRecord } from '../hypervisor/vcpu';
+import type { OpenDisks } from '../library/disk-image';
 import type { SymbolTable } from '../trace/symbols';
 import { DebugOutput } from './debug-output';
-import { openDrives } from './disk-image';
-import type { DebugOptions } from './debug-options';
+import { failureTeller, openDrives } from './disk-image';
+import { checkDebugOptions, type DebugOptions } from './debug-options';
 import { EXIT_CODES } from './exit-codes';
 import { build } from './guest-machine';
-import { machineSpec } from './guest-spec';
+import { machineSpec, pastKindOf, type PastKind } from './guest-spec';
 import { readFile } from './input-file';
+import { openRecording, openSnapshot, type PastGuest } from './past-guest';
 import type { Io } from './run-command';
 import { parseTypeScript, Typist } from './type-script';
 import { UserError } from './user-error';
@@ -23,27 +26,35 @@ const PROMPT = '(vmexit) ';
 
 /** Process status: 0, or that of bad usage when a command of a script failed. */
 export async function debugCommand(options: DebugOptions, io: Io): Promise<number> {
-  const spec = machineSpec(options);
+  // Going back in time takes writes back, too.
+  const disks = openDrives(
+    options.drive,
+    true,
+    failureTeller((message) => void io.stderr.write(`vmexit: ${message}\n`)),
+  );
+  try {
+    return await debugGuest(options, io, disks.drives);
+  } finally {
+    disks.close();
+  }
+}
+
+async function debugGuest(options: DebugOptions, io: Io, drives: OpenDisks['drives']): Promise<number> {
+  const past = pastKindOf(options.image);
+  if (past !== undefined) requireNoMachine(options, past);
   const steps = options.type === undefined ? [] : parseTypeScript(new TextDecoder().decode(readFile(options.type, 'typing script')));
   const script = options.script === undefined ? options.command : new TextDecoder().decode(readFile(options.script, 'script')).split('\n');
   const interactive = script.length === 0;
   const terminal = interactive && io.stdin.isTTY === true && io.stdout.isTTY === true;
   const output = new DebugOutput(io.stdout, { json: options.json, colour: terminal && process.env.NO_COLOR === undefined });
   const typist = new Typist(steps, (bytes) => session.sendSerial(bytes));
-  const session: Session = build(
-    {
-      ...spec,
-      // Going back in time takes writes back, too.
-      drives: openDrives(options.drive, true).drives,
-      serialOutput: (byte) => {
-        output.console(byte);
-        typist.output(byte);
-      },
-      observer: { exit: (record) => showExit(interpreter, output, record) },
-    },
-    (config) => new Session(config, { budget: options.snapshots }),
-  );
-  const interpreter: Interpreter = new Interpreter(session, symbolsFor(options, spec.image));
+  const serialOutput = (byte: number): void => {
+    output.console(byte);
+    typist.output(byte);
+  };
+  const exit = (record: ExitRecord): void => showExit(interpreter, output, record);
+  const { session, symbols }: PastGuest = past === undefined ? openImage(options, drives, serialOutput, exit) : openPast(past, options, serialOutput, exit);
+  const interpreter: Interpreter = new Interpreter(session, symbols);
   typist.start();
   output.greet(session.description);
   const shell = new Shell(interpreter, output, io);
@@ -51,6 +62,35 @@ export async function debugCommand(options: DebugOptions, io: Io): Promise<numbe
   else for (const line of script) if (!(await shell.obey(line))) break;
   output.end();
   return interactive || !shell.failed ? 0 : EXIT_CODES.usage.code;
+}
+
+type Hooks = [serialOutput: (byte: number) => void, exit: (record: ExitRecord) => void];
+
+/** Throws UserError. */
+function openImage(options: DebugOptions, drives: OpenDisks['drives'], ...[serialOutput, exit]: Hooks): PastGuest {
+  const spec = machineSpec(options);
+  const session = build({ ...spec, drives, serialOutput, observer: { exit } }, (config) => new Session(config, { budget: options.snapshots }));
+  return { session, symbols: symbolsFor(options, spec.image) };
+}
+
+/** Throws UserError. */
+function openPast(kind: PastKind, { image, symbols, snapshots }: DebugOptions, ...[serialOutput, exit]: Hooks): PastGuest {
+  try {
+    return (kind === 'recording' ? openRecording : openSnapshot)(image, { symbols, serialOutput, exit, budget: snapshots });
+  } catch (error) {
+    if (error instanceof DebugError || error instanceof SnapshotFileError) throw new UserError(error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** Options that a recording or a snapshot leaves open. */
+const OPEN: ReadonlySet<string> = new Set(['image', 'type', 'json', 'logLevel', 'symbols', 'script', 'command', 'snapshots']);
+
+/** Throws UserError for what is in the file already. */
+function requireNoMachine(options: DebugOptions, past: PastKind): void {
+  const defaults: Readonly<Record<string, unknown>> = checkDebugOptions({ image: options.image });
+  const given = Object.entries(options).find(([key, value]) => !OPEN.has(key) && JSON.stringify(value) !== JSON.stringify(defaults[key]));
+  if (given !== undefined) throw new UserError(`--${given[0]}: ${options.image} is a ${past}, which has the machine in it; leave this option out`);
 }
 
 /** Throws UserError. */

@@ -4,6 +4,7 @@ import { RecordedRun } from '../debugger/recorder';
 import { PortConflict } from '../devices/bus';
 import { BootError } from '../guests/boot/boot-error';
 import { AssignmentError } from '../hypervisor/assignment/assignable';
+import { TooManyFunctions } from '../hypervisor/pci-functions';
 import { iommuKind } from '../machine/iommu';
 import { Guest, seededEntropy, type GuestConfig, type GuestStop } from '../hypervisor/guest';
 import type { RunOutcome } from './exit-codes';
@@ -64,6 +65,7 @@ export function build<T>(spec: GuestSpec, make: (config: GuestConfig) => T): T {
   } catch (error) {
     if (error instanceof BootError) throw new UserError(`${spec.imageName}: ${error.message}`);
     if (error instanceof AssignmentError) throw new UserError(`--assign: ${error.message}`);
+    if (error instanceof TooManyFunctions) throw new UserError(`--drive, --device: ${error.message}`);
     if (error instanceof PortConflict) throw new UserError(`--device isa-debug-exit: ${error.message}`);
     throw error;
   }

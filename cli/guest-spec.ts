@@ -1,12 +1,23 @@
 /** From the arguments of a command to what it runs: the files are read here. */
 import { basename } from 'node:path';
-import { readFile } from './input-file';
+import { looksLikeRecording } from '../debugger/recording';
+import { looksLikeSnapshot } from '../debugger/snapshot/file';
+import { beginningOf, readFile } from './input-file';
 import type { RunOptions } from './run-options';
 import type { GuestSpec } from './runner';
 import { UserError } from './user-error';
 
 /** A VM's processor is of the vendor whose extension runs it, unless the user wants another. */
 const DEFAULT_CPU = { vmx: 'intel', svm: 'amd' } as const;
+
+export type PastKind = 'recording' | 'snapshot';
+const BEGINNING = 64;
+
+/** What of a run a file holds, by how it begins; undefined: it is neither. */
+export function pastKindOf(path: string): PastKind | undefined {
+  const bytes = beginningOf(path, BEGINNING);
+  return looksLikeSnapshot(bytes) ? 'snapshot' : looksLikeRecording(bytes) ? 'recording' : undefined;
+}
 
 /** "FILE arguments": the first word is the file. */
 function readModule(text: string): { bytes: Uint8Array; commandLine: string } {
@@ -23,6 +34,11 @@ export type MachineOptions = Pick<
 >;
 
 export function machineSpec(options: MachineOptions): MachineSpec {
+  const past = pastKindOf(options.image);
+  if (past !== undefined) {
+    const repeat = past === 'recording' ? `, vmexit replay ${options.image} repeats it` : '';
+    throw new UserError(`${options.image} is a ${past} of a run, not an image: vmexit debug ${options.image} goes on with it${repeat}`);
+  }
   const image = readFile(options.image, 'image');
   const initrd = options.initrd === undefined ? undefined : readFile(options.initrd, 'initial ramdisk');
   const modules = options.module.map(readModule);

@@ -31,6 +31,21 @@ export function readFile(path: string, what: string): Uint8Array {
   }
 }
 
+/** The first bytes of a file that can be read again; nothing of any other, and of one that cannot be read. */
+export function beginningOf(path: string, length: number): Uint8Array {
+  try {
+    const file = openSync(path, 'r');
+    try {
+      const bytes = new Uint8Array(length);
+      return fstatSync(file).isFile() ? bytes.subarray(0, readSync(file, bytes)) : new Uint8Array(0);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return new Uint8Array(0);
+  }
+}
+
 function kindOf(status: Stats): string {
   if (status.isCharacterDevice()) return 'a character device';
   return status.isBlockDevice() ? 'a block device' : 'a socket';

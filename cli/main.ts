@@ -85,7 +85,7 @@ function machineOptions(command: Command): Command {
 
 function addDebugCommand(program: Command, io: Io, finish: (code: number) => void): void {
   machineOptions(program.command('debug'))
-    .description('step an image through instructions and VM exits, forward and backward')
+    .description('step an image through instructions and VM exits, forward and backward; or a recording, or a snapshot, in its place')
     .option('--symbols <file>', 'an ELF file with a symbol table (like vmlinux), or a System.map')
     .option('--script <file>', 'commands, one a line, instead of a prompt')
     .option('-c, --command <line>', 'a command, instead of a prompt; may be repeated', collect)

@@ -1,7 +1,7 @@
 /** `run --record LOG`: the recording of debugger/recording.ts as a file. */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { RECORDING_VERSION, sha256, type RecordedFiles, type RecordingHeader, type RecordingLine } from '../debugger/recording';
+import { RECORDING_VERSION, recordingText, sha256, type RecordedFiles, type RecordingHeader, type RecordingLine } from '../debugger/recording';
 import type { MachineOptions, MachineSpec } from './guest-spec';
 import { readFile } from './input-file';
 import type { RunOptions } from './run-options';
@@ -69,8 +69,8 @@ export function createRecording(path: string, options: RecordingOptions, spec: M
   } catch (error) {
     throw fileError(error, 'write the recording to', path);
   }
-  const write = (line: unknown): void => {
-    const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
+  const write = (line: RecordingHeader | RecordingLine): void => {
+    const bytes = Buffer.from(recordingText(line));
     for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done);
   };
   write(header);

@@ -78,13 +78,17 @@ export async function replayCommand(options: ReplayOptions, io: Io): Promise<num
   }
 }
 
-function report(result: ReplayResult, { json }: ReplayOptions, io: Io): number {
-  const { divergence, incomplete, instructions, exits, consoleBytes, consoleSha256 } = result;
+function report(result: ReplayResult, { json, log }: ReplayOptions, io: Io): number {
+  const { divergence, incomplete, compared, instructions, exits, consoleBytes, consoleSha256 } = result;
   const same = divergence === undefined;
+  if (same && compared === 0)
+    throw new UserError(`${log}: the recording was cut before the first thing that could be compared, so it says nothing: record the run again`);
   if (json) io.stdout.write(`${JSON.stringify({ same, ...result })}\n`);
   else if (same) {
-    const note = incomplete ? '; the recording has no end, and was compared as far as it goes' : '';
-    io.stdout.write(`the same: ${instructions} instructions, ${exits} VM exits, ${consoleBytes} bytes of console (SHA-256 ${consoleSha256})${note}\n`);
+    const note = incomplete ? '; the recording has no end: the run that made it was killed, or the file was cut' : '';
+    io.stdout.write(
+      `the same${incomplete ? ' as far as the recording goes' : ''}: ${instructions} instructions, ${exits} VM exits, ${consoleBytes} bytes of console (SHA-256 ${consoleSha256})${note}\n`,
+    );
   } else io.stderr.write(`vmexit: the replay is another run: ${divergence}\n`);
   return same ? 0 : EXIT_CODES.divergence.code;
 }

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { exitCode, type RunOutcome } from './exit-codes';
 import { createGdbRunner } from './gdb-runner';
 import type { OpenDisks } from '../library/disk-image';
-import { openDrives } from './disk-image';
+import { diskLog, openDrives } from './disk-image';
 import { createRecording } from './recording-file';
 import { machineSpec } from './guest-spec';
 import { readFile } from './input-file';
@@ -164,7 +164,7 @@ async function runGuest(options: RunOptions, io: Io, log: Logger, createRunner: 
   let disks: OpenDisks | undefined;
   let virtioConsole: SerialPort | undefined;
   try {
-    disks = openDrives(options.drive, options.snapshotDisk, log.isLevelEnabled('trace') ? (event, disk) => log.trace({ disk, ...event }) : undefined);
+    disks = openDrives(options.drive, options.snapshotDisk, diskLog(log));
     const consoleInput = (bytes: Uint8Array): void => {
       runner.sendConsole?.(bytes);
       wake();

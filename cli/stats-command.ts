@@ -2,6 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { readFile } from './input-file';
+import { formatOfBeginning } from '../trace/formats';
 import { parseNdjsonLine } from '../trace/ndjson-sink';
 import { SymbolTable } from '../trace/symbols';
 import { TraceSummary, type TraceStats } from '../trace/trace-stats';
@@ -19,26 +20,49 @@ export interface StatsOptions {
 /** @throws UserError for a file that cannot be read or is no trace. */
 export async function statsCommand(options: StatsOptions, write: (text: string) => void): Promise<void> {
   const symbols = options.symbols === undefined ? undefined : readSymbols(options.symbols);
-  const stats = (await summarise(options.trace)).result(options.top);
-  write(`${options.json ? toJson(stats, symbols) : render(stats, symbols)}\n`);
+  const { summary, cutLine } = await summarise(options.trace);
+  const stats = summary.result(options.top);
+  const note = cutLine === undefined ? '' : `\n\nline ${cutLine}, the last one, was cut short, as a run that was killed leaves it: it is not counted`;
+  write(options.json ? `${toJson(stats, symbols, cutLine)}\n` : `${render(stats, symbols)}${note}\n`);
 }
 
-async function summarise(path: string): Promise<TraceSummary> {
+interface Summed {
+  readonly summary: TraceSummary;
+  /** Number of the last line, when it is not whole. */
+  readonly cutLine: number | undefined;
+}
+
+const TAKEN = 'give a trace that --trace-format ndjson wrote';
+
+async function summarise(path: string): Promise<Summed> {
   const summary = new TraceSummary();
   let line = 0;
+  let rows = 0;
+  /** Of the line before: fatal if it was not the last. */
+  let failure: { readonly line: number; readonly error: unknown } | undefined;
   try {
     for await (const text of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
-      line++;
+      const format = ++line === 1 ? formatOfBeginning(text) : undefined;
+      if (format !== undefined) throw new UserError(`${path} is a trace of the format ${format.name} (${format.description}): ${TAKEN}`);
       if (text === '') continue;
-      summary.add(parseNdjsonLine(text));
+      if (failure !== undefined) break;
+      try {
+        summary.add(parseNdjsonLine(text));
+        rows++;
+      } catch (error) {
+        failure = { line, error };
+      }
     }
   } catch (error) {
-    if ((error as { code?: string }).code !== undefined) throw fileError(error, 'read the trace', path);
-    const message = error instanceof Error ? error.message : String(error);
-    throw new UserError(`${path}, line ${line}: ${message}; give a trace that --trace-format ndjson wrote`);
+    throw error instanceof UserError ? error : fileError(error, 'read the trace', path);
   }
-  if (line === 0) throw new UserError(`${path} is empty: give a trace that --trace-format ndjson wrote`);
-  return summary;
+  if (line === 0) throw new UserError(`${path} is empty: ${TAKEN}`);
+  const cut = failure !== undefined && failure.line === line && rows > 0 && failure.error instanceof SyntaxError;
+  if (failure !== undefined && !cut) {
+    const message = failure.error instanceof Error ? failure.error.message : String(failure.error);
+    throw new UserError(`${path}, line ${failure.line}: ${message}; ${TAKEN}`);
+  }
+  return { summary, cutLine: failure?.line };
 }
 
 function readSymbols(path: string): SymbolTable {
@@ -64,7 +88,7 @@ function render(stats: TraceStats, symbols: SymbolTable | undefined): string {
   ].join('\n');
 }
 
-function toJson(stats: TraceStats, symbols: SymbolTable | undefined): string {
+function toJson(stats: TraceStats, symbols: SymbolTable | undefined, cutLine: number | undefined): string {
   const hottest = stats.hottest.map((h) => ({ ...h, rip: `0x${h.rip.toString(16)}`, symbol: symbols?.describe(h.rip) }));
-  return JSON.stringify({ ...stats, hottest });
+  return JSON.stringify({ ...stats, hottest, ...(cutLine !== undefined && { cutLine }) });
 }

@@ -5,8 +5,16 @@ import { ExitReason, VM_ENTRY_FAILURE, exitReasonName } from '../vmx/exit/reason
 
 export type Extension = 'vmx' | 'svm';
 
+const KNOWN: Readonly<Record<Extension, Map<number, string>>> = { vmx: new Map(), svm: new Map() };
+
 /** EPT_VIOLATION, NPF. Failed VM entries have bit 31 of the reason set. */
 export function exitName(extension: Extension, code: number): string {
+  let name = KNOWN[extension].get(code);
+  if (name === undefined) KNOWN[extension].set(code, (name = spellOut(extension, code)));
+  return name;
+}
+
+function spellOut(extension: Extension, code: number): string {
   if (extension === 'svm') return exitCodeName(code).replace(/^VMEXIT_/, '');
   const basic = (code & ~VM_ENTRY_FAILURE) >>> 0;
   return exitReasonName(basic)

@@ -1,9 +1,8 @@
 /** VM exits as debuggers show them, out of what the timeline and the control structure know. */
 import type { Exit } from '../hypervisor/exit';
-import { VMCB } from '../svm/vmcb/layout';
-import { OFFSET } from '../vmx/vmcs/layout';
-import type { Extension } from './exit-names';
-import { canonicalName, exitName } from './exit-names';
+import { bareKinds, bareReasons, isOfKind } from './exit-kinds';
+import { canonicalName, EXIT_KINDS, exitName, exitNames, type Extension } from './exit-names';
+import { describeVmFail } from './failed-entry';
 import { DebugError, type ExitView } from './target';
 import type { InnerExit, Timeline } from './timeline';
 
@@ -37,29 +36,34 @@ export function arrivingExit({ guest, exits }: Timeline, exit: Exit): ExitView {
   };
 }
 
-/** To a hypervisor inside a bare machine. RIP and qualification are those of the VMCS or VMCB, which keeps them until the next exit. */
-export function innerExit(timeline: Timeline, { code, instructions, ticks }: InnerExit): ExitView {
-  const { machine } = timeline.guest;
-  const { vmx, svm } = machine;
-  const [rip, qualification] =
-    vmx !== undefined
-      ? [vmx.vmcs.value(OFFSET.GUEST_RIP), vmx.vmcs.value(OFFSET.EXIT_QUALIFICATION)]
-      : [VMCB.RIP, VMCB.EXITINFO1].map((at) => machine.memory.read64(svm!.vmcbAddress + at));
-  const reason = exitName(extensionOf(timeline), code);
-  return { number: timeline.exits, instructions, ticks, rip, reason, code, qualification, handler: undefined, outcome: undefined, detail: undefined };
+/** To a hypervisor inside a bare machine, or an entry of its that failed. */
+export function innerExit(timeline: Timeline, { failed, ...exit }: InnerExit): ExitView {
+  const vmFail = failed?.vmFail;
+  const reason = vmFail === undefined ? exitName(extensionOf(timeline), exit.code) : VM_FAIL_REASON[vmFail.kind];
+  return { ...exit, reason, handler: undefined, outcome: undefined, detail: undefined, ...(failed && { failed }) };
 }
+const VM_FAIL_REASON = { 'fail-invalid': 'VM_FAIL_INVALID', 'fail-valid': 'VM_FAIL_VALID' } as const;
 
 /** What a breakpoint on exits compares: the vendor's name, or the dispatcher's kind. */
-export const exitMatches = (wanted: string, exit: ExitView): boolean =>
-  canonicalName(wanted) === exit.reason || (exit.handler !== undefined && canonicalName(wanted) === canonicalName(exit.handler));
-
-/** One line of an exit. */
-export function describeExit({ number, reason, rip, qualification, instructions }: ExitView): string {
-  return `exit ${number}: ${reason} at RIP 0x${rip.toString(16)}, qualification 0x${qualification.toString(16)}, after ${instructions} instructions`;
+export function exitMatches(wanted: string | undefined, exit: ExitView): boolean {
+  if (wanted === undefined) return exit.failed?.vmFail === undefined;
+  if (canonicalName(wanted) === exit.reason) return true;
+  return exit.handler !== undefined ? canonicalName(wanted) === canonicalName(exit.handler) : isOfKind(wanted, exit.reason, exit.qualification);
 }
 
-export function requireReason(name: string, known: readonly string[]): void {
+/** Throws DebugError for what no exit of this machine is called. */
+export function requireReason(name: string, timeline: Timeline): void {
+  const extension = extensionOf(timeline);
+  const known = timeline.guest.vm !== undefined ? [...exitNames(extension), ...EXIT_KINDS] : [...bareReasons(extension), ...bareKinds(extension)];
   if (known.some((k) => canonicalName(k) === canonicalName(name))) return;
+  if (EXIT_KINDS.some((k) => canonicalName(k) === canonicalName(name))) throw new DebugError(`a hypervisor inside this machine has no exits for "${name}"`);
   const alike = known.filter((k) => canonicalName(k).includes(canonicalName(name)) || canonicalName(name).includes(canonicalName(k)));
-  throw new DebugError(`no VM exit is called "${name}"${alike.length > 0 ? `; there are ${alike.slice(0, 8).join(', ')}` : ': see info exits for names'}`);
+  throw new DebugError(`no VM exit is called "${name}"${alike.length > 0 ? `; there are ${alike.slice(0, 8).join(', ')}` : ': see info exits names'}`);
+}
+
+/** One line of an exit. */
+export function describeExit({ number, reason, rip, qualification, instructions, failed }: ExitView): string {
+  if (failed?.vmFail !== undefined)
+    return `failed VM entry by the instruction at RIP 0x${rip.toString(16)}, ${describeVmFail(failed.vmFail)}, after ${instructions} instructions`;
+  return `exit ${number}: ${reason} at RIP 0x${rip.toString(16)}, qualification 0x${qualification.toString(16)}, after ${instructions} instructions`;
 }

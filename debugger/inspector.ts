@@ -1,6 +1,7 @@
 /** What people see of a session: names for addresses, values for names, and texts for stops and breakpoints. */
+import type { ExitKind, ExitOf } from '../hypervisor/exit';
 import type { SymbolTable } from '../trace/symbols';
-import { parseExpression, type Scope } from './commands/expression';
+import { noSuchName, parseExpression, type Scope } from './commands/expression';
 import type { CommandResult } from './commands/command';
 import { disassemble, type Disassembled } from './disassembler';
 import { canonicalName } from './exit-names';
@@ -22,6 +23,16 @@ export function plain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
 }
 
+/** Numbers that exits to our hypervisor carry. A forgotten one does not compile. */
+type Numbers<E> = { readonly [K in keyof E]: E[K] extends bigint | number | boolean | undefined ? K : never }[keyof E];
+type Operand = { readonly [K in ExitKind]: Numbers<ExitOf<K>> }[ExitKind];
+const EXIT_OPERANDS = Object.keys({
+  ...{ port: true, size: true, input: true, string: true, register: true, gpr: true, source: true, gpa: true, linear: true },
+  ...{ read: true, write: true, fetch: true, table: true, present: true, vector: true, errorCode: true },
+} satisfies Record<Operand, true>);
+/** What ExitView has of every exit. */
+const EXIT_NAMES: ReadonlySet<string> = new Set(['number', 'instructions', 'ticks', 'rip', 'code', 'qualification']);
+
 export class Inspector {
   /** @param symbols may be set when they become known. */
   constructor(
@@ -36,11 +47,31 @@ export class Inspector {
     load: (address) => littleEndian(this.session.readMemory('virtual', address, 8)),
   };
 
-  /** At a VM exit: what it carries has names too. */
-  scopeOfExit(exit: ExitView): Scope {
+  /** A condition that a breakpoint asks. Throws DebugError for text that is none, and for names that nothing has. */
+  condition(text: string): () => boolean {
+    const expression = parseExpression(text);
+    for (const name of expression.names) if (this.scope.lookup(name) === undefined) throw noSuchName(name);
+    return () => expression(this.scope) !== 0n;
+  }
+
+  /** The same for VM exits: what they carry has names too. It does not hold for an exit that does not carry what it asks for. */
+  exitCondition(text: string): (exit: ExitView) => boolean {
+    const expression = parseExpression(text);
+    const operands: ReadonlySet<string> = new Set(this.session.backend === 'bare' ? [] : EXIT_OPERANDS);
+    for (const name of expression.names) {
+      if (!operands.has(name) && !EXIT_NAMES.has(name) && this.scope.lookup(name) === undefined) throw noSuchName(name);
+    }
+    return (exit) => {
+      const carried = this.session.exitOperands;
+      if (expression.names.some((name) => operands.has(name) && !Object.hasOwn(carried, name))) return false;
+      return expression(this.scopeOfExit(exit, carried)) !== 0n;
+    };
+  }
+
+  private scopeOfExit(exit: ExitView, carried: Readonly<Record<string, bigint>>): Scope {
     const { number, instructions, ticks, rip, code, qualification } = exit;
     const values: Readonly<Record<string, bigint>> = {
-      ...this.session.exitOperands,
+      ...carried,
       ...{ number: BigInt(number), instructions: BigInt(instructions), ticks: BigInt(ticks), rip, code: BigInt.asUintN(64, BigInt(code)), qualification },
     };
     return { ...this.scope, lookup: (name) => (Object.hasOwn(values, name) ? values[name] : this.scope.lookup(name)) };
@@ -57,6 +88,11 @@ export class Inspector {
 
   evaluate(text: string): bigint {
     return parseExpression(text)(this.scope);
+  }
+
+  /** Of an instruction. As in GDB, a * in front says that an address follows, not what is in memory there. */
+  codeAddress(text: string): bigint {
+    return this.evaluate(text.trim().replace(/^\*/, ''));
   }
 
   /** "*ADDRESS" is guest-physical, "**ADDRESS" host-physical, anything else virtual. */
@@ -88,39 +124,41 @@ export class Inspector {
 
   // ---- code ----
 
-  /** Instructions at a linear address, as far as it is mapped. */
-  code(address: bigint, count: number): Disassembled[] {
+  /** Instructions at an address, as far as it is mapped. */
+  code(address: bigint, count: number, space: MemorySpace = 'virtual'): Disassembled[] {
     const bits = this.session.processor.cpu().codeSize;
     const lines: Disassembled[] = [];
     for (let at = address; lines.length < count;) {
       const wanted = Math.min((count - lines.length) * LONGEST_INSTRUCTION, PAGE);
-      const found = disassemble(this.readable(at, wanted), at, bits, count - lines.length);
+      const found = disassemble(this.readable(space, at, wanted), at, bits, count - lines.length);
       if (found.length === 0) break;
       lines.push(...found);
       at = found[found.length - 1].address + BigInt(found[found.length - 1].bytes.length);
     }
-    if (lines.length === 0) this.session.readMemory('virtual', address, 1);
+    if (lines.length === 0) this.session.readMemory(space, address, 1);
     return lines;
   }
 
   /** What is mapped of [address, address + length). */
-  private readable(address: bigint, length: number): Uint8Array {
+  private readable(space: MemorySpace, address: bigint, length: number): Uint8Array {
     const first = Math.min(length, PAGE - Number(address & 0xfffn));
-    const head = this.session.readMemory('virtual', address, first);
+    const head = this.session.readMemory(space, address, first);
     if (first === length) return head;
     try {
-      return Buffer.concat([head, this.session.readMemory('virtual', address + BigInt(first), length - first)]);
+      return Buffer.concat([head, this.session.readMemory(space, address + BigInt(first), length - first)]);
     } catch (error) {
       if (error instanceof DebugError) return head;
       throw error;
     }
   }
 
-  describeCode(lines: readonly Disassembled[], here: bigint): string {
+  /** @param here undefined: the addresses are physical, and symbols are not of such. */
+  describeCode(lines: readonly Disassembled[], here: bigint | undefined): string {
+    const near = (address: bigint): string => (here === undefined ? '' : this.near(address));
     return lines
       .map(({ address, bytes, text, target }) => {
         const encoded = Buffer.from(bytes).toString('hex').padEnd(20);
-        return `${address === here ? '=>' : '  '} ${hex(address)}${this.near(address)}:  ${encoded}  ${text}${target === undefined ? '' : this.near(target)}`;
+        return `${address === here ? '=>' : '  '} ${hex(address)}${near(address)}:  ${encoded}  ${text}${target === undefined ? '' : near(target)}`;
       })
       .join('\n');
   }

@@ -9,8 +9,10 @@ import { registerFingerprint, type Recording, type RecordingEnd } from './record
 export interface ReplayResult {
   /** What is different first; undefined: nothing is. */
   readonly divergence: string | undefined;
-  /** The recording has no end, because its process was killed: it was compared as far as it goes. */
+  /** The recording has no end, because its process was killed, or it was cut: it was compared as far as it goes. */
   readonly incomplete: boolean;
+  /** Moments, marks and ends that agree. */
+  readonly compared: number;
   readonly instructions: number;
   readonly ticks: number;
   readonly exits: number;
@@ -39,6 +41,7 @@ export class Replay {
   private delivered = 0;
   private marked = 0;
   private moments = 0;
+  private compared = 0;
   /** Instructions retired at the last moment that agreed, and what it was. */
   private agreed: { readonly instructions: number; readonly describe: () => string } = { instructions: 0, describe: () => 'the start' };
   private consoleBytes = 0;
@@ -68,17 +71,24 @@ export class Replay {
   /** In pieces. */
   *run(): Generator<undefined, ReplayResult, undefined> {
     const { guest } = this;
-    const limit = this.end?.ticks ?? Math.max(0, ...this.marks.map((m) => m.mark), ...this.inputs.byTick.map((i) => i.tick));
     for (;;) {
+      if (this.end === undefined && this.exhausted) return this.result({ kind: 'limit' });
+      const limit = this.end?.ticks ?? Infinity;
       const input = this.inputs.tickOf(this.delivered);
       const mark = this.marked < this.marks.length ? this.marks[this.marked].mark : Infinity;
       const stop = guest.run(Math.min(limit, input, mark, guest.time + SLICE));
       if (this.divergence !== undefined || stop.kind === 'ended') return this.result(stop);
       if (guest.time >= mark) this.compareMark();
       if (guest.time >= input) guest.sendSerial(this.inputs.byTick[this.delivered++].bytes);
+      else if (stop.kind === 'idle' && guest.time < Math.min(limit, mark)) return this.result(stop);
       if (guest.time >= limit && this.inputs.tickOf(this.delivered) > limit) return this.result(stop);
       yield;
     }
+  }
+
+  /** All that was recorded has come. */
+  private get exhausted(): boolean {
+    return this.moments >= this.checks.length && this.marked >= this.marks.length && this.inputs.tickOf(this.delivered) === Infinity;
   }
 
   private diverged(what: string): void {
@@ -96,6 +106,8 @@ export class Replay {
     if (this.moments > this.checks.length && this.end === undefined) return;
     if (check === this.checks[this.moments - 1]) {
       this.agreed = { instructions, describe };
+      this.compared++;
+      if (this.end === undefined && this.exhausted) this.guest.stop();
       return;
     }
     const what = this.moments > this.checks.length ? `the recording has nothing like ${describe()}` : `${describe()} differs from the recording`;
@@ -117,7 +129,7 @@ export class Replay {
       );
     } else if (registerFingerprint(this.guest) !== registers) {
       this.diverged(`at instruction ${instructions} the registers differ from the recording: they part after instruction ${from}`);
-    }
+    } else this.compared++;
   }
 
   private output(byte: number, pass: (byte: number) => void): void {
@@ -134,8 +146,14 @@ export class Replay {
     const result = { instructions: guest.instructions, ticks: guest.time, exits, consoleBytes, consoleSha256, momentsSha256 };
     if (this.divergence === undefined && end !== undefined) {
       const differing = (['instructions', 'ticks', 'exits', 'consoleBytes', 'consoleSha256', 'momentsSha256'] as const).find((key) => end[key] !== result[key]);
-      if (differing !== undefined) this.divergence = `at the end ${differing} is ${result[differing]}, and ${end[differing]} in the recording (${stop.kind})`;
+      if (differing === undefined) this.compared++;
+      else this.divergence = `at the end ${differing} is ${result[differing]}, and ${end[differing]} in the recording (${stop.kind})`;
     }
-    return { ...result, divergence: this.divergence, incomplete: end === undefined };
+    if (this.divergence === undefined && end === undefined && !this.exhausted) {
+      const { agreed } = this;
+      const why = stop.kind === 'ended' ? `ended (${stop.explanation})` : 'halted for good';
+      this.divergence = `the guest ${why} after ${guest.instructions} instructions, and the recording goes on; the last thing that agrees is ${agreed.describe()}, after ${agreed.instructions}`;
+    }
+    return { ...result, divergence: this.divergence, incomplete: end === undefined, compared: this.compared };
   }
 }

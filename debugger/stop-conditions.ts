@@ -2,10 +2,10 @@
 import { isCanonical } from '../cpu/canonical';
 import { CodeBreakpoints } from '../cpu/code-breakpoints';
 import type { Exit } from '../hypervisor/exit';
+import { requesterName } from '../iommu/remapping';
 import { VMCS, type FieldName } from '../vmx/vmcs/fields';
 import type { ControlStructure } from './control-structure';
-import { EXIT_KINDS, exitNames } from './exit-names';
-import { arrivingExit, describeExit, exitMatches, extensionOf, innerExit, requireReason } from './exit-view';
+import { arrivingExit, describeExit, exitMatches, innerExit, requireReason } from './exit-view';
 import { HitCounts } from './hit-counts';
 import type { MemoryView } from './memory-view';
 import type { ProcessorView } from './processor-view';
@@ -21,6 +21,8 @@ export interface AccessPlace {
   readonly rip: bigint;
   /** In the hypervisor, while it handled the exit of this number; undefined: by an instruction of the guest. */
   readonly exit: number | undefined;
+  /** By DMA of this device: `rip` is where the processor was. */
+  readonly requester: number | undefined;
 }
 
 /** A stop that a condition asks for. */
@@ -49,6 +51,11 @@ interface FieldAccess {
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
+function whoAccessed({ requester, exit, rip }: AccessPlace): string {
+  if (requester !== undefined) return `DMA of ${requesterName(requester)} while the processor was at ${hex(rip)}`;
+  return `${exit === undefined ? '' : 'the hypervisor for '}the instruction at ${hex(rip)}`;
+}
+
 export class StopConditions {
   private readonly entries: Entry[] = [];
   private nextId = 1;
@@ -62,6 +69,8 @@ export class StopConditions {
   private wantedExit = Infinity;
   private exitHit: { readonly id: number | undefined; readonly exit: ExitView } | undefined;
   private fieldHits: FieldAccess[] = [];
+  /** A condition that could not be asked, at an exit. */
+  private failure: DebugError | undefined;
 
   constructor(
     private readonly timeline: Timeline,
@@ -74,18 +83,18 @@ export class StopConditions {
     this.watchpoints = new Watchpoints(
       machine.memory,
       () => machine.engine.sharing.engines.map((e) => e.cpu),
-      () => this.place(),
+      (requester) => this.place(requester),
       () => machine.engine.stop(),
     );
     this.watchpoints.enabled = false;
     timeline.listener = { arrived: (exit) => this.arrived(exit), inner: (exit) => this.inner(exit), forked: (here) => this.hitCounts.truncate(here) };
   }
 
-  private place(): AccessPlace {
+  private place(requester?: number): AccessPlace {
     const { cpu } = this.timeline.guest.machine;
     const outside = this.timeline.guest.vm !== undefined && !cpu.guestMode;
     const rip = outside ? this.timeline.guest.vm!.processor.rip() : cpu.currentRip();
-    return { position: this.timeline.position, rip, exit: outside ? this.timeline.exits : undefined };
+    return { position: this.timeline.position, rip, exit: outside ? this.timeline.exits : undefined, requester };
   }
 
   // ---- the list ----
@@ -145,7 +154,7 @@ export class StopConditions {
           throw new DebugError(`${hex(spec.address)} has no host frame yet: the guest has never touched it`);
         });
       case 'exit':
-        if (spec.reason !== undefined) requireReason(spec.reason, [...exitNames(extensionOf(this.timeline)), ...(this.timeline.guest.vm ? EXIT_KINDS : [])]);
+        if (spec.reason !== undefined) requireReason(spec.reason, this.timeline);
         return undefined;
       case 'field': {
         const field = this.control.field(spec.field);
@@ -213,6 +222,7 @@ export class StopConditions {
     this.watchpoints.take();
     this.code.hit = undefined;
     this.exitHit = undefined;
+    this.failure = undefined;
     this.fieldHits = [];
   }
 
@@ -227,7 +237,7 @@ export class StopConditions {
   }
 
   private inner(exit: InnerExit): void {
-    if (this.timeline.exits === this.wantedExit) this.exitHit = { id: undefined, exit: innerExit(this.timeline, exit) };
+    if (exit.failed?.vmFail === undefined && this.timeline.exits === this.wantedExit) this.exitHit = { id: undefined, exit: innerExit(this.timeline, exit) };
     else if (!this.watching || !this.exitBreakpoint(() => innerExit(this.timeline, exit))) return;
     this.timeline.guest.machine.engine.stop();
   }
@@ -238,8 +248,14 @@ export class StopConditions {
       const { id, spec } = entry;
       if (!entry.enabled || spec.kind !== 'exit') continue;
       exit ??= view();
-      if (spec.reason !== undefined && !exitMatches(spec.reason, exit)) continue;
-      if (spec.matches?.(exit) === false || !this.asks(entry)) continue;
+      if (!exitMatches(spec.reason, exit)) continue;
+      try {
+        if (!this.matches(entry, exit) || !this.asks(entry)) continue;
+      } catch (error) {
+        if (!(error instanceof DebugError)) throw error;
+        // Not through the running guest: it stops here first.
+        this.failure = error;
+      }
       this.exitHit = { id, exit };
       return true;
     }
@@ -269,9 +285,10 @@ export class StopConditions {
     const { position } = this.timeline;
     const stop = (body: StopBody): Stop => ({ ...body, position }) as Stop;
     const watchHits = this.watchpoints.take();
-    const { exitHit, fieldHits } = this;
+    const { exitHit, fieldHits, failure } = this;
     const address = this.code.hit;
     this.forget();
+    if (failure !== undefined) throw failure;
     if (exitHit !== undefined) {
       this.count(exitHit.id);
       return { stop: stop({ kind: 'exit', ...exitHit, explanation: describeExit(exitHit.exit) }), access: undefined };
@@ -280,7 +297,7 @@ export class StopConditions {
       if (!this.holds(id)) continue;
       this.count(id);
       const change = write ? `written: ${hex(oldValue)} -> ${hex(newValue)}` : `read: ${hex(newValue)}`;
-      const explanation = `watchpoint ${id} ${change}, by ${place.exit === undefined ? '' : 'the hypervisor for '}the instruction at ${hex(place.rip)}`;
+      const explanation = `watchpoint ${id} ${change}, by ${whoAccessed(place)}`;
       const { spec } = this.entry(id);
       const { rip } = place;
       const body: StopBody =
@@ -314,9 +331,13 @@ export class StopConditions {
     return entry !== undefined && entry.enabled && this.asks(entry);
   }
 
+  private matches({ id, spec, options: { condition } }: Entry, exit: ExitView): boolean {
+    return spec.kind === 'exit' && (spec.matches === undefined || answer(id, condition?.text, () => spec.matches!(exit)));
+  }
+
   /** Whether an entry that is come to wants the target to stop. */
   private asks({ id, options: { condition, hitCount, log } }: Entry): boolean {
-    if (condition?.holds() === false) return false;
+    if (condition !== undefined && !answer(id, condition.text, () => condition.holds())) return false;
     if (hitCount?.holds(this.hitCounts.number(id, this.timeline.position)) === false) return false;
     if (log !== undefined && !this.surveying) log();
     return log === undefined;
@@ -332,4 +353,15 @@ export class StopConditions {
   }
   /** Hits on the way are not counted: the target will not stop at them. */
   surveying = false;
+}
+
+/** Throws DebugError that names the breakpoint whose condition cannot be asked here. */
+function answer(id: number, text: string | undefined, ask: () => boolean): boolean {
+  try {
+    return ask();
+  } catch (error) {
+    if (!(error instanceof DebugError)) throw error;
+    const what = text === undefined ? 'its condition' : `"${text}"`;
+    throw new DebugError(`breakpoint ${id}: ${what} cannot be asked here: ${error.message}`, { cause: error });
+  }
 }

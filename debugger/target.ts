@@ -5,6 +5,7 @@
  * What cannot be done throws DebugError, whose message is one line for people; the target stays as it was.
  */
 
+import type { FailedEntry } from './failed-entry';
 import type { HitCondition } from './hit-counts';
 
 /** Something the user asked for that cannot be done: an unknown register, an unmapped address, no history before this point. */
@@ -71,6 +72,11 @@ export interface ExitView {
   readonly outcome: string | undefined;
   /** Port, MSR, page or leaf that the handler noted. */
   readonly detail: number | undefined;
+  /**
+   * Inside a bare machine, a VM entry that failed. One that ended in VMfail is no VM exit, and has its number of the last one; it is called
+   * VM_FAIL_VALID (`code` is the VM-instruction error) or VM_FAIL_INVALID, and `rip` is that of the VMLAUNCH or VMRESUME.
+   */
+  readonly failed?: FailedEntry;
 }
 
 export type BreakpointSpec =
@@ -81,7 +87,10 @@ export type BreakpointSpec =
    * watchpoint is set, so accesses through other mappings count too. Writes count even if nothing changes.
    */
   | { readonly kind: 'watch'; readonly space: MemorySpace; readonly address: bigint; readonly length: number; readonly access: WatchAccess }
-  /** Before the handler of a VM exit. `reason` as ExitView has it, upper or lower case; undefined: any. */
+  /**
+   * Before the handler of a VM exit. `reason` as ExitView has it, upper or lower case, or as ExitView's `handler` has it, which names
+   * exits inside a bare machine too; undefined: any VM exit.
+   */
   | { readonly kind: 'exit'; readonly reason?: string; readonly matches?: (exit: ExitView) => boolean }
   /** A VMREAD or VMWRITE of a field, by the hypervisor or by a guest that is one; under AMD-V a change of the field in the VMCB. */
   | { readonly kind: 'field'; readonly field: string; readonly access: WatchAccess };

@@ -6,10 +6,17 @@
 import type { Exit } from '../hypervisor/exit';
 import { Guest, type GuestConfig, type GuestStop } from '../hypervisor/guest';
 import type { GuestState } from '../hypervisor/guest-state';
+import { ExitStatistics, type ExitRow, type ExitStatisticsState } from '../hypervisor/statistics';
 import type { ExitRecord } from '../hypervisor/vcpu';
 import { writtenPages } from '../memory/ram-state';
 import type { ExitInformation } from '../trace/exit-row';
+import { VMCB } from '../svm/vmcb/layout';
+import type { VM_FAIL_INVALID, VmFailValid } from '../vmx/instructions/result';
+import { OFFSET } from '../vmx/vmcs/layout';
 import { Checkpoints, type Checkpoint } from './checkpoints';
+import { ExitCamera, fieldOf, keep, type ExitImage } from './exit-image';
+import { exitName } from './exit-names';
+import { failedExit, refusedEntry, type FailedEntry } from './failed-entry';
 import { InputLog } from './input-log';
 import { comparePositions, DebugError, type Position } from './target';
 
@@ -33,11 +40,20 @@ export interface Counters {
   readonly delivered: number;
   readonly lastRecord: ExitRecord | undefined;
   readonly lastInner: InnerExit | undefined;
+  readonly image: ExitImage | undefined;
+  readonly innerExits: ExitStatisticsState;
 }
 
-/** A VM exit inside a bare machine: to a hypervisor that is a guest of ours. */
+/** A VM exit inside a bare machine: to a hypervisor that is a guest of ours. Or a VM entry of its that ended in VMfail. */
 export interface InnerExit {
+  /** Exit reason or EXITCODE; the VM-instruction error of a VMfail. */
   readonly code: number;
+  /** VM exits until then. */
+  readonly number: number;
+  readonly rip: bigint;
+  /** Exit qualification, or EXITINFO1. */
+  readonly qualification: bigint;
+  readonly failed: FailedEntry | undefined;
   readonly instructions: number;
   readonly ticks: number;
 }
@@ -46,7 +62,7 @@ export interface InnerExit {
 export interface TimelineListener {
   /** Before the handler; true stops the run there. */
   arrived(exit: Exit): boolean;
-  /** Inside a bare machine. The run can be stopped behind it. */
+  /** Inside a bare machine, and failed entries there. The run can be stopped behind it. */
   inner(exit: InnerExit): void;
   /** What the run knew to come behind this position will not. */
   forked(here: Position): void;
@@ -72,6 +88,11 @@ export class Timeline {
   /** Exit handled last, by our hypervisor or by one inside a bare machine. */
   lastRecord: ExitRecord | undefined;
   lastInner: InnerExit | undefined;
+  /** Of the exit that was taken last. */
+  image: ExitImage | undefined;
+  private readonly camera: ExitCamera;
+  /** Exits to a hypervisor inside a bare machine. */
+  private readonly innerStatistics = new ExitStatistics();
   /** The furthest position that was reached. */
   private furthest: Position | undefined;
   /** VM exits taken. */
@@ -103,11 +124,16 @@ export class Timeline {
       observer: { exit: (record, information) => this.handled(record, information), arrived: (exit) => this.arrive(exit) },
     };
     this.guest = new Guest(mine, options.from);
+    this.camera = new ExitCamera(this.guest);
     const { machine, vm } = this.guest;
     machine.observer = { ...machine.cpu.observer, deliver: () => void this.events++ };
     if (vm !== undefined) return;
     const entry = (): void => void this.events++;
-    if (machine.vmx !== undefined) machine.vmx.observer = { ...machine.vmx.observer, entry, exit: (_, reason) => this.inner(reason) };
+    if (machine.vmx !== undefined) {
+      const { observer } = machine.vmx;
+      machine.vmx.observer = { ...observer, entry, exit: (_, reason) => this.inner(reason), refused: (_, result) => this.refused(result) };
+    }
+
     if (machine.svm !== undefined) machine.svm.observer = { ...machine.svm.observer, entry, exit: (_, code) => this.inner(code) };
   }
 
@@ -203,6 +229,7 @@ export class Timeline {
   private arrive(exit: Exit): boolean {
     this.exits++;
     this.events++;
+    this.image = this.camera.take();
     this.arriving = exit;
     return this.listener?.arrived(exit) === true;
   }
@@ -217,9 +244,29 @@ export class Timeline {
 
   private inner(code: number): void {
     this.exits++;
+    this.image = this.camera.take();
+    const { guest, image } = this;
+    const [rip, qualification] = image === undefined ? [0n, 0n] : exitFields(guest, image);
+    this.innerStatistics.count(exitName(guest.machine.vmx !== undefined ? 'vmx' : 'svm', code), undefined);
+    this.tellInner({ code, rip, qualification, failed: failedExit(guest, code) });
+  }
+
+  /** No exit: the instruction reports VMfail, and is over. */
+  private refused(result: VmFailValid | typeof VM_FAIL_INVALID): void {
+    this.image = this.camera.take();
+    const code = result.kind === 'fail-valid' ? result.error : 0;
+    this.tellInner({ code, rip: this.guest.machine.cpu.currentRip(), qualification: 0n, failed: refusedEntry(this.guest, result) });
+  }
+
+  private tellInner(what: Pick<InnerExit, 'code' | 'rip' | 'qualification' | 'failed'>): void {
     this.events++;
-    this.lastInner = { code, instructions: this.guest.instructions, ticks: this.guest.time };
+    this.lastInner = { ...what, number: this.exits, instructions: this.guest.instructions, ticks: this.guest.time };
     this.listener?.inner(this.lastInner);
+  }
+
+  /** VM exits by reason: to our hypervisor, or to one inside a bare machine. */
+  exitRows(details: number): ExitRow[] {
+    return this.guest.vm === undefined ? this.innerStatistics.rows(details) : this.guest.exitRows(details);
   }
 
   // ---- snapshots ----
@@ -235,7 +282,8 @@ export class Timeline {
   capture(): Checkpoint<Counters> {
     const { exits, events, written, delivered, lastRecord, lastInner } = this;
     try {
-      return { position: this.position, state: this.guest.saveState(), extra: { exits, events, written, delivered, lastRecord, lastInner } };
+      const extra = { exits, events, written, delivered, lastRecord, lastInner, image: keep(this.image), innerExits: this.innerStatistics.saveState() };
+      return { position: this.position, state: this.guest.saveState(), extra };
     } catch (error) {
       throw new DebugError(`this machine cannot go back: ${(error as Error).message}`, { cause: error });
     }
@@ -279,7 +327,9 @@ export class Timeline {
     const { end } = this;
     this.guest.restoreState(state);
     this.furthest = end;
-    Object.assign(this, extra, { settled: false, typed: [] });
+    const { innerExits, ...counters } = extra;
+    Object.assign(this, counters, { settled: false, typed: [] });
+    this.innerStatistics.restoreState(innerExits);
   }
 
   /** Restores the nearest snapshot and runs to the first moment at which so many instructions have retired. */
@@ -323,6 +373,12 @@ export class Timeline {
     this.listener?.forked(here);
   }
 }
+
+/** RIP and the qualification or EXITINFO1. */
+const exitFields = ({ machine }: Guest, image: ExitImage): [rip: bigint, qualification: bigint] =>
+  machine.vmx !== undefined
+    ? [fieldOf(image, OFFSET.GUEST_RIP, 64), fieldOf(image, OFFSET.EXIT_QUALIFICATION, 64)]
+    : [fieldOf(image, VMCB.RIP, 64), fieldOf(image, VMCB.EXITINFO1, 64)];
 
 /** How long the way is from one position to a later one. */
 const workBetween = (from: Position, to: Position): number => to.instructions - from.instructions + EXIT_COST * (to.exits - from.exits);

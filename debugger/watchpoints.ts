@@ -40,15 +40,15 @@ export class Watchpoints<Place> {
 
   /**
    * @param cpus whose TLBs must not hold watched frames.
-   * @param place where the access is made. @param heard asks for a stop behind the instruction.
+   * @param place where the access is made, and by which device if it is DMA. @param heard asks for a stop behind the instruction.
    */
   constructor(
     private readonly memory: PhysicalMemory,
     private readonly cpus: () => readonly Cpu[],
-    private readonly place: () => Place,
+    private readonly place: (requester?: number) => Place,
     private readonly heard: () => void,
   ) {
-    memory.onWrite((physical, length) => this.written(physical, length));
+    memory.onWrite((physical, length, requester) => this.written(physical, length, requester));
     memory.onRead = (physical, length) => this.read(physical, length);
   }
 
@@ -81,12 +81,12 @@ export class Watchpoints<Place> {
     return hits;
   }
 
-  private written(physical: number, length: number): void {
+  private written(physical: number, length: number, requester?: number): void {
     if (!this.enabled) return;
     for (const watch of this.watches.values()) {
       if (watch.access === 'read' || !touches(watch, physical, length)) continue;
       this.settle(watch);
-      watch.announced = { place: this.place(), oldValue: this.valueOf(watch), surely: length <= LONGEST_STORE };
+      watch.announced = { place: this.place(requester), oldValue: this.valueOf(watch), surely: length <= LONGEST_STORE };
       this.heard();
     }
   }

@@ -112,12 +112,12 @@ export class GuestMemory implements Stateful<GuestMemoryState> {
   }
 
   /** Copies bytes into guest RAM. Throws RangeError if some of them are not RAM. */
-  writeBytes(gpa: number, bytes: Uint8Array): void {
+  writeBytes(gpa: number, bytes: Uint8Array, requester?: number): void {
     for (let done = 0; done < bytes.length;) {
       const a = gpa + done;
       const chunk = Math.min(bytes.length - done, SMALL - (a % SMALL));
       if (!this.back(a)) throw new RangeError(`guest-physical 0x${a.toString(16)} is not RAM (the VM has ${this.bytes} bytes)`);
-      this.hostMemory.writeBytes(this.hostOf(a)!, bytes.subarray(done, done + chunk));
+      this.hostMemory.writeBytes(this.hostOf(a)!, bytes.subarray(done, done + chunk), requester);
       done += chunk;
     }
   }

@@ -27,16 +27,22 @@ export interface PciFunctionsConfig {
 /** Slots 1 to 3 stay free for what boards have there; 1Fh is the board's. */
 const FIRST_SLOT = 4;
 const LAST_SLOT = 0x1e;
+export const MOST_FUNCTIONS = LAST_SLOT - FIRST_SLOT + 1;
 
-/** In slots from 4 on, in this order: disks, devices, the console. Throws RangeError when there are more than slots, or for a disk that cannot be. */
+/** More disks and devices than slots. */
+export class TooManyFunctions extends RangeError {
+  override readonly name = 'TooManyFunctions';
+}
+
+/** In slots from 4 on, in this order: disks, devices, the console. Throws TooManyFunctions, and RangeError for a disk that cannot be. */
 export function pciFunctions({ drives = [], devices = [], virtioConsole }: PciFunctionsConfig, entropy: RandomBits): { slot: number; device: PciDevice }[] {
   const functions = [
     ...drives.map(({ kind, backend }, i) => DRIVES[kind](backend, `vmexit-${i}`)),
     ...devices.map((name) => DEVICES[name](entropy)),
     ...(virtioConsole ? [new VirtioPciDevice(virtioConsole)] : []),
   ];
-  const room = LAST_SLOT - FIRST_SLOT + 1;
-  if (functions.length > room) throw new RangeError(`${functions.length} disks and devices: the PCI bus has room for ${room}`);
+  if (functions.length > MOST_FUNCTIONS)
+    throw new TooManyFunctions(`${functions.length} disks and devices: the PCI bus has room for ${MOST_FUNCTIONS}; leave some out`);
   return functions.map((device, i) => ({ slot: FIRST_SLOT + i, device }));
 }
 

@@ -8,7 +8,8 @@ export interface DmaMemory {
   /** 0 where there is no RAM. */
   host(physical: number): number;
   readBytes(physical: number, length: number): Uint8Array;
-  writeBytes(physical: number, bytes: Uint8Array): void;
+  /** @param requester the device that writes. */
+  writeBytes(physical: number, bytes: Uint8Array, requester?: number): void;
 }
 
 const PAGE = 4096;
@@ -39,7 +40,9 @@ export class RequesterDma implements DmaPort {
       this.messages({ address, data: dword(bytes), source: this.requester });
       return true;
     }
-    return this.each(address, bytes.length, true, (physical, done, chunk) => this.memory.writeBytes(physical, bytes.subarray(done, done + chunk)));
+    return this.each(address, bytes.length, true, (physical, done, chunk) =>
+      this.memory.writeBytes(physical, bytes.subarray(done, done + chunk), this.requester),
+    );
   }
 
   /** Hands the runs of a transfer to `transfer` until it is complete (true) or one is refused (false). */

@@ -25,7 +25,19 @@ export interface WalkStep {
   readonly address: number;
   /** The entry, least significant 64 bits first; absent when it could not be read. */
   readonly value: readonly bigint[] | undefined;
+  /** Of a step that came out of a cache: who had the entry read from memory, and when. Absent: it was read for this request. */
+  readonly read?: Reading;
 }
+
+export interface Reading {
+  readonly by: number;
+  /** Ticks. */
+  readonly at: number;
+}
+
+/** The steps as a cache keeps them: those that were read for this fill are marked, those that came out of a cache themselves are already. */
+export const keptSteps = (walk: readonly WalkStep[], by: number, at: number): WalkStep[] =>
+  walk.map((step) => (step.read === undefined ? { ...step, read: { by, at } } : step));
 
 /** Why a request was refused. */
 export interface RemappingFault {
@@ -43,23 +55,28 @@ export interface RemappingFault {
   readonly refusedBy: WalkStep | undefined;
   /** False: software asked that faults of this requester be not recorded. */
   readonly recorded: boolean;
+  /** Entries that refused, or led to the one that did, and that no longer stand in memory so. Looked for only where somebody listens. */
+  readonly stale?: readonly StaleUse[];
   /** Where the manual says so. */
   readonly source?: string;
 }
 
-/** A translation came out of a cache though its table entry has changed: allowed, and usually a missing invalidation. */
+/** A request was served or refused out of a cache though the table entry has changed: allowed, and usually a missing invalidation. */
 export interface StaleUse {
   readonly unit: 'VT-d' | 'AMD-Vi';
   readonly cache: string;
   readonly requester: number;
   /** As in RemappingFault. */
   readonly address: number;
-  /** Who filled it, and when (ticks). */
+  readonly refused: boolean;
+  /** Who filled the entry of that cache, and when (ticks). `cached.read` may be earlier and somebody else's: the IOTLB is filled from caches, too. */
   readonly filledBy: number;
   readonly filledAt: number;
   /** The entry as it was cached, and as it stands in memory now. */
   readonly cached: WalkStep;
   readonly now: readonly bigint[] | undefined;
+  /** Ticks of this use: the entry changed between `cached.read.at` and now. */
+  readonly usedAt: number;
   /** What would remove the translation, as the manual calls the command. */
   readonly missing: string;
 }

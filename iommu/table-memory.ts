@@ -19,12 +19,13 @@ export function readQwords(memory: TableMemory, address: number, qwords: number)
   return Array.from({ length: qwords }, (_, i) => memory.read64(address + 8 * i));
 }
 
-/** What the first changed entry of a cached walk says now; undefined when all stand as they were read. */
+/** What the first changed entry of a walk through caches says now; undefined when all stand as they were read. */
 export function changedStep(
   memory: TableMemory,
   walk: readonly WalkStep[],
 ): { readonly cached: WalkStep; readonly now: readonly bigint[] | undefined } | undefined {
   for (const cached of walk) {
+    if (cached.read === undefined) continue;
     const now = readQwords(memory, cached.address, cached.value?.length ?? 1);
     if (cached.value?.some((v, i) => v !== now?.[i])) return { cached, now };
   }

@@ -21,6 +21,7 @@ import {
 import type { Counters } from '../debugger/timeline';
 import type { Guest } from '../hypervisor/guest';
 import type { ExitRow } from '../hypervisor/statistics';
+import { Address, Bytes, CountLimit, Hear, Input, Length, Limits, Name, Options, requireArgument, Space, Spec, Value, WrittenPlace } from './arguments';
 import { checkConfiguration, guestConfig, openDrives, type ComputerConfiguration } from './configuration';
 import type { OpenDisks } from './disk-image';
 import { EventStream } from './event-stream';
@@ -62,6 +63,7 @@ export class Computer {
   private readonly disks: OpenDisks;
   private printed: ((byte: number) => void) | undefined;
   private text = '';
+  private closed = false;
 
   /** Builds it and loads the image; nothing runs yet. Throws ConfigurationError, and BootError for an image that cannot be booted. */
   constructor(configuration: ComputerConfiguration) {
@@ -94,11 +96,18 @@ export class Computer {
   }
 
   /**
-   * Closes the files of the disks, and lets other machines write them. What the guest did not flush may still be lost by a crash of the host;
-   * requests that it makes after this fail.
+   * Closes the files of the disks, and lets other machines write them. What the guest did not flush may still be lost by a crash of the host.
+   * The computer can be looked at after this, and does not run any more.
    */
   close(): void {
+    this.closed = true;
     this.disks.close();
+  }
+
+  /** What makes the guest move goes through here. Throws Error when the computer is closed. */
+  private get open(): Session {
+    if (this.closed) throw new Error('this computer is closed, with the files of its disks: build another one to run');
+    return this.session;
   }
 
   /** The guest itself: machine, hypervisor, devices. Changing it directly invalidates the history. */
@@ -117,9 +126,9 @@ export class Computer {
   get console(): string {
     return this.text;
   }
-  /** VM exits by reason, the most frequent first; empty when bare. @param details how many ports, MSRs, pages ... to name for each. */
+  /** VM exits by reason, the most frequent first; of a bare machine, those to a hypervisor inside it. @param details how many ports, MSRs, pages ... to name for each. */
   exitCounts(details = 3): ExitRow[] {
-    return this.guest.exitRows(details);
+    return this.session.timeline.exitRows(details);
   }
   /** The exit that the computer stands at, or the last one that was handled. */
   get lastExit(): ExitView | undefined {
@@ -130,7 +139,9 @@ export class Computer {
 
   /** Runs to the end, to a breakpoint, or until the guest waits for input. A guest that never ends does not return: give a limit. */
   run(limit?: { readonly instructions: number }): Stop {
-    return limit === undefined ? complete(this.session.resume()) : this.runUntil(limit);
+    if (limit === undefined) return complete(this.open.resume());
+    requireArgument('run: limit', CountLimit, limit);
+    return this.runUntil(limit);
   }
 
   /** Runs to the first of the limits, a breakpoint, or the end. The stop says which: 'limit' or 'step' for a count, 'interrupted' for a text. */
@@ -143,8 +154,10 @@ export class Computer {
     return givingWay(this.motionUntil(limits));
   }
 
-  private *motionUntil({ instructions, address, exit, console }: RunLimits): Motion {
-    const { session } = this;
+  private *motionUntil(limits: RunLimits): Motion {
+    requireArgument('runUntil: limits', Limits, limits);
+    const { instructions, address, exit, console } = limits;
+    const session = this.open;
     const here = session.position.instructions;
     if (instructions !== undefined && (!Number.isSafeInteger(instructions) || instructions < 0))
       throw new DebugError(`${instructions} is no number of instructions`);
@@ -176,11 +189,11 @@ export class Computer {
 
   /** Steps instructions; handlers of interrupts and exceptions are stepped into, VM exits are passed. */
   step(count = 1): Stop {
-    return complete(this.session.step(count));
+    return complete(this.open.step(count));
   }
   /** To the `count`-th VM exit from here, before its handler. Throws DebugError for a processor without VT-x and AMD-V. */
   stepExit(count = 1): Stop {
-    return complete(this.session.stepExit(count));
+    return complete(this.open.stepExit(count));
   }
 
   /**
@@ -189,10 +202,10 @@ export class Computer {
    * @param reason only these: as "EPT_VIOLATION" or "cpuid". Throws DebugError for one that does not exist.
    */
   async *exits(reason?: string): AsyncGenerator<ExitView, void, undefined> {
-    const { id } = this.session.addBreakpoint({ kind: 'exit', reason });
+    const { id } = this.addBreakpoint({ kind: 'exit', reason });
     try {
       for (;;) {
-        const stop = await givingWay(this.session.resume());
+        const stop = await givingWay(this.open.resume());
         if (stop.kind !== 'exit') return;
         yield stop.exit;
       }
@@ -203,24 +216,25 @@ export class Computer {
 
   /** Types bytes, or text as Latin-1, at COM1. */
   type(input: string | Uint8Array): void {
+    requireArgument('type: input', Input, input);
     this.session.sendSerial(typeof input === 'string' ? Uint8Array.from(input, (c) => c.charCodeAt(0)) : input);
   }
 
   // ---- backward: needs `history` in the configuration, and throws DebugError without ----
 
   reverseStep(count = 1): Stop {
-    return complete(this.session.reverseStep(count));
+    return complete(this.open.reverseStep(count));
   }
   reverseExit(count = 1): Stop {
-    return complete(this.session.reverseExit(count));
+    return complete(this.open.reverseExit(count));
   }
   /** To the last hit of a breakpoint before here; watchpoints stop before the instruction that made the access. */
   reverseRun(): Stop {
-    return complete(this.session.reverseResume());
+    return complete(this.open.reverseResume());
   }
   /** To the first moment at which so many instructions have retired, backward or forward. */
   seek(instructions: number): Stop {
-    return complete(this.session.seek(instructions));
+    return complete(this.open.seek(instructions));
   }
 
   /**
@@ -228,7 +242,8 @@ export class Computer {
    * The stop says who ('watchpoint'), or that nobody in the history did ('history-begin').
    */
   lastWrite(what: { readonly space: MemorySpace; readonly address: bigint; readonly length: number } | { readonly field: string }): Stop {
-    const { session } = this;
+    requireArgument('lastWrite: what', WrittenPlace, what);
+    const session = this.open;
     // A field is memory too.
     const { control } = session;
     const field = 'field' in what ? control.field(what.field) : undefined;
@@ -254,8 +269,10 @@ export class Computer {
     return this.events.on(name, listener);
   }
 
-  /** See {@link BreakpointSpec}. Throws DebugError for what cannot be. */
-  addBreakpoint(spec: BreakpointSpec, options?: BreakpointOptions): Breakpoint {
+  /** See {@link BreakpointSpec}. Throws TypeError for what is none, DebugError for what cannot be. */
+  addBreakpoint(spec: BreakpointSpec, options: BreakpointOptions = {}): Breakpoint {
+    requireArgument('addBreakpoint: spec', Spec, spec);
+    requireArgument('addBreakpoint: options', Options, options);
     return this.session.addBreakpoint(spec, options);
   }
   removeBreakpoint(id: number): void {
@@ -267,6 +284,7 @@ export class Computer {
    * @returns how to take the hook away. Throws DebugError for a bare machine and for what is not RAM. It changes the run: it makes exits.
    */
   onWrite(gpa: number, length: number, hear: (write: GuestWrite) => void): () => void {
+    requireArgument('onWrite: hear', Hear, hear);
     return this.writes.add(gpa, length, hear);
   }
 
@@ -278,18 +296,25 @@ export class Computer {
   }
   /** Unsigned, of the register's width. Throws DebugError for a name that does not exist. */
   readRegister(name: string): bigint {
+    requireArgument('readRegister: name', Name, name);
     return this.session.readRegister(name);
   }
   /** Throws DebugError for values that do not fit, and for what the processor cannot hold. */
   writeRegister(name: string, value: bigint): void {
+    requireArgument('writeRegister: name', Name, name);
+    requireArgument('writeRegister: value', Value, value);
     this.session.writeRegister(name, value);
   }
   /** A copy of `length` bytes. Throws DebugError that names the first address that is not mapped, or not RAM. */
   readMemory(space: MemorySpace, address: bigint, length: number): Uint8Array {
+    requirePlace('readMemory', space, address);
+    requireArgument('readMemory: length', Length, length);
     return this.session.readMemory(space, address, length);
   }
   /** All or nothing. Throws DebugError as readMemory does. */
   writeMemory(space: MemorySpace, address: bigint, bytes: Uint8Array): void {
+    requirePlace('writeMemory', space, address);
+    requireArgument('writeMemory: bytes', Bytes, bytes);
     this.session.writeMemory(space, address, bytes);
   }
 
@@ -299,12 +324,14 @@ export class Computer {
   }
   /** A field of the current VMCS or VMCB, unsigned. Throws DebugError for a name that does not exist, and when none is current. */
   readField(name: string): bigint {
+    requireArgument('readField: name', Name, name);
     const { control } = this.session;
     return control.read(control.field(name));
   }
 
   /** The whole walk of a linear address in both dimensions, without any effect on the guest. What fails is told in the result. */
   translate(linear: bigint): Translation {
+    requireArgument('translate: linear', Address, linear);
     return translationOf(linear, this.session.memory.walk(linear));
   }
 
@@ -326,6 +353,11 @@ export class Computer {
     this.text = found.console;
     this.writes.restored();
   }
+}
+
+function requirePlace(method: string, space: unknown, address: unknown): void {
+  requireArgument(`${method}: space`, Space, space);
+  requireArgument(`${method}: address`, Address, address);
 }
 
 async function givingWay(motion: Motion): Promise<Stop> {

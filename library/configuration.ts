@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { parseProfile } from '../cpu/profiles/profile';
 import { seededEntropy, type GuestConfig } from '../hypervisor/guest';
-import { DEVICE_NAMES } from '../hypervisor/pci-functions';
+import { DEVICE_NAMES, MOST_FUNCTIONS } from '../hypervisor/pci-functions';
 import { DiskError } from './disk-error';
 import { openDisks, type OpenDisks } from './disk-image';
 
@@ -136,6 +136,8 @@ function contradictions(checked: Checked): string[] {
 function diskProblems({ backend, iommu, history, drives, snapshotDisk, devices, assign }: Checked): string[] {
   const problems: string[] = [];
   if (snapshotDisk && drives.length === 0) problems.push('snapshotDisk: there is no disk; give drives too');
+  const functions = drives.length + devices.length;
+  if (functions > MOST_FUNCTIONS) problems.push(`drives, devices: ${functions} were given, and the PCI bus has room for ${MOST_FUNCTIONS}; leave some out`);
   const written = drives.find(({ readOnly }) => !readOnly && !snapshotDisk);
   if (history !== false && written !== undefined)
     problems.push(`history: going back needs the disk ${written.file} as it was; set snapshotDisk, or readOnly for the disk`);

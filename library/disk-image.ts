@@ -1,9 +1,10 @@
 /** A raw disk image in a file. Reads, writes and syncs are done before they return: what the guest is told is so. */
-import { accessSync, closeSync, constants, fdatasyncSync, fstatSync, openSync, readSync, realpathSync, writeSync } from 'node:fs';
-import { OverlayDisk, SECTOR, type BlockBackend } from '../devices/block-backend';
+import { accessSync, closeSync, constants, fdatasyncSync, fstatSync, openSync, readSync, realpathSync, statSync, writeSync } from 'node:fs';
+import { OverlayDisk, type BlockBackend } from '../devices/block-backend';
 import type { DriveConfig } from '../hypervisor/pci-functions';
 import { DiskError, reasonOf } from './disk-error';
-import { lockDisk, requireNoWriter } from './disk-lock';
+import { requireRaw } from './disk-format';
+import { lockDisk } from './disk-lock';
 
 /** What happens at a disk, in this order: what was asked of the host and is done, and what the guest was told. */
 export type DiskEvent =
@@ -11,7 +12,9 @@ export type DiskEvent =
   /** The host's fdatasync has returned. */
   | { readonly kind: 'sync' }
   /** The guest can see that its request is done. */
-  | { readonly kind: 'completion'; readonly request: string; readonly succeeded: boolean };
+  | { readonly kind: 'completion'; readonly request: string; readonly succeeded: boolean }
+  /** The host could not do it, for a reason that the guest does not hear. */
+  | { readonly kind: 'failure'; readonly request: 'read' | 'write' | 'flush'; readonly reason: string };
 
 export type DiskObserver = (event: DiskEvent, path: string) => void;
 
@@ -33,18 +36,16 @@ export class DiskImage implements BlockBackend {
   /** Throws DiskError for a file that cannot be a disk. A disk that is written belongs to one machine at a time. */
   static open(path: string, readOnly: boolean, observe: DiskObserver = () => {}): DiskImage {
     let file: number | undefined;
-    let unlock = (): void => {};
     try {
       const image = realpathSync(path);
+      requireRegular(image, path);
       accessSync(image, readOnly ? constants.R_OK : constants.R_OK | constants.W_OK);
       file = openSync(image, readOnly ? 'r' : 'r+');
-      checkShape(file, path);
-      if (readOnly) requireNoWriter(image);
-      else unlock = lockDisk(image);
-      return new DiskImage(path, file, fstatSync(file).size, readOnly, unlock, observe);
+      requireRaw(file, path);
+      const { size } = fstatSync(file);
+      return new DiskImage(path, file, size, readOnly, lockDisk(image, file, readOnly ? 'read' : 'write'), observe);
     } catch (error) {
       if (file !== undefined) closeSync(file);
-      unlock();
       if (error instanceof DiskError) throw error;
       throw new DiskError(`cannot ${readOnly ? 'read' : 'write'} the disk ${path}: ${reasonOf(error)}`);
     }
@@ -56,11 +57,11 @@ export class DiskImage implements BlockBackend {
     try {
       for (let done = 0; done < length;) {
         const count = readSync(this.file, bytes, done, length - done, offset + done);
-        if (count === 0) return undefined; // The file has become shorter.
+        if (count === 0) return this.failed('read', 'the file has become shorter');
         done += count;
       }
-    } catch {
-      return undefined;
+    } catch (error) {
+      return this.failed('read', reasonOf(error));
     }
     return bytes;
   }
@@ -69,7 +70,8 @@ export class DiskImage implements BlockBackend {
     if (this.closed) return false;
     try {
       for (let done = 0; done < bytes.length;) done += writeSync(this.file, bytes, done, bytes.length - done, offset + done);
-    } catch {
+    } catch (error) {
+      this.failed('write', reasonOf(error));
       return false;
     }
     this.observe({ kind: 'write', offset, bytes: bytes.length }, this.path);
@@ -81,12 +83,17 @@ export class DiskImage implements BlockBackend {
     if (this.broken || this.closed) return false;
     try {
       fdatasyncSync(this.file);
-    } catch {
+    } catch (error) {
       this.broken = true;
+      this.failed('flush', reasonOf(error));
       return false;
     }
     this.observe({ kind: 'sync' }, this.path);
     return true;
+  }
+
+  private failed(request: 'read' | 'write' | 'flush', reason: string): undefined {
+    this.observe({ kind: 'failure', request, reason }, this.path);
   }
 
   completed(request: string, succeeded: boolean): void {
@@ -97,33 +104,17 @@ export class DiskImage implements BlockBackend {
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    closeSync(this.file);
+    // The lock has the file's number in its name, which others of this process may have after this.
     this.unlock();
+    closeSync(this.file);
   }
 }
 
-const FORMATS: readonly (readonly [magic: string, name: string])[] = [
-  ['QFI\xfb', 'qcow2'],
-  ['KDMV', 'VMDK'],
-  ['conectix', 'VHD'],
-  ['vhdxfile', 'VHDX'],
-];
-const LONGEST_MAGIC = 8;
-
-function checkShape(file: number, path: string): void {
-  const status = fstatSync(file);
-  if (!status.isFile()) throw new DiskError(`cannot use ${path} as a disk: it is not a regular file; give a raw image`);
-  const { size } = status;
-  if (size === 0) throw new DiskError(`cannot use ${path} as a disk: it is empty; make it larger, with truncate -s 64M ${path}`);
-  const start = Buffer.alloc(LONGEST_MAGIC);
-  readSync(file, start, 0, LONGEST_MAGIC, 0);
-  const format = FORMATS.find(([magic]) => start.toString('latin1').startsWith(magic));
-  if (format !== undefined)
-    throw new DiskError(`cannot use ${path} as a disk: it is a ${format[1]} image; convert it, with qemu-img convert -O raw ${path} disk.img`);
-  if (size % SECTOR !== 0)
-    throw new DiskError(
-      `cannot use ${path} as a disk: its ${size} bytes are not a whole number of ${SECTOR}-byte sectors; round it up, with truncate -s %${SECTOR} ${path}`,
-    );
+/** Before it is opened: opening a pipe waits for its other end. */
+function requireRegular(image: string, path: string): void {
+  const status = statSync(image);
+  if (status.isFile()) return;
+  throw new DiskError(`cannot use ${path} as a disk: it is ${status.isDirectory() ? 'a directory' : 'not a regular file'}; give a raw image`);
 }
 
 /** A disk as users name it. */
@@ -138,6 +129,32 @@ export interface OpenDisks {
   close(): void;
 }
 
+/** Undefined: opening it will say what is wrong. */
+function identityOf(path: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Throws DiskError for a file that is written and given more than once, by whatever names. */
+function requireDistinct(files: readonly DiskFile[], throwAway: boolean): void {
+  const seen = new Map<string, { path: string; written: boolean }>();
+  for (const { path, readOnly } of files) {
+    const identity = identityOf(path);
+    if (identity === undefined) continue;
+    const written = !readOnly && !throwAway;
+    const other = seen.get(identity);
+    if (other !== undefined && (written || other.written))
+      throw new DiskError(
+        `the disk ${path} is given twice${other.path === path ? '' : `, as ${other.path} too`}: a disk that is written must be the only use of its file; give it once, or read-only each time`,
+      );
+    seen.set(identity, { path, written });
+  }
+}
+
 /**
  * Opens the files of all disks, or none. Throws DiskError.
  * @param throwAway writes stay in memory, and are gone at the end.
@@ -145,6 +162,7 @@ export interface OpenDisks {
 export function openDisks(files: readonly DiskFile[], throwAway: boolean, observe?: DiskObserver): OpenDisks {
   const images: DiskImage[] = [];
   const close = (): void => images.splice(0).forEach((image) => image.close());
+  requireDistinct(files, throwAway);
   try {
     const drives = files.map(({ path, kind, readOnly }): DriveConfig => {
       const image = DiskImage.open(path, readOnly || throwAway, observe);

@@ -1,92 +1,118 @@
-/** Who writes a disk image: a file beside it that holds the process, so that two machines never write the same disk. */
-import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { DiskError } from './disk-error';
+/**
+ * Who uses a disk image: an empty file beside it for every use, IMAGE.lock.USE.INODE.PID.STARTED.FD. The name says everything, so there is
+ * nothing to read, nothing half written, and never two uses at one name; the claim of a process that is no more does not count, whether or not
+ * it can be removed. A use claims first and looks for others then: two that start at the same moment may both be refused, and are never both
+ * let in.
+ *
+ * DEVIATION: a lock of the operating system would be seen from other containers and computers, too, where process numbers mean other processes;
+ * Node has none.
+ */
+import { fstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { DiskError, reasonOf } from './disk-error';
 
-interface Owner {
+/** Readers exclude a writer, and a writer everybody. */
+export type DiskUse = 'read' | 'write';
+
+interface Claim {
+  readonly name: string;
+  readonly use: DiskUse;
+  /** Of the image: it stays the same when the image is renamed, and copies of the folder have others. */
+  readonly inode: string;
   readonly pid: number;
-  /** When the process started, as its system counts: a number that is used again is another process. */
+  /** When the process started, as its system counts; '0' where that is not known. A number that is used again is another process. */
   readonly started: string;
 }
 
-const lockOf = (image: string): string => `${image}.lock`;
+const CLAIM = /\.lock\.(read|write)\.(\d+)\.(\d+)\.(\d+)\.\d+$/;
 
-/** Field 22 of Linux's /proc/PID/stat; empty where there is none. The name of the program, in brackets, may hold anything. */
+/** Field 22 of Linux's /proc/PID/stat. The name of the program, in brackets, may hold anything. */
 function startOf(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
   } catch {
-    return '';
+    return '0';
   }
 }
 
-function alive({ pid, started }: Owner): boolean {
+function alive({ pid, started }: Claim): boolean {
   try {
     process.kill(pid, 0);
   } catch (error) {
     // EPERM: there is such a process, of another user.
-    if ((error as { readonly code?: string }).code === 'ESRCH') return false;
+    if ((error as { readonly code?: string }).code !== 'EPERM') return false;
   }
   const now = startOf(pid);
-  return now === '' || started === '' || now === started;
+  return now === '0' || started === '0' || now === started;
 }
 
-/** Undefined: nobody, or somebody who is no more. */
-function ownerOf(lock: string): { text: string; owner: Owner | undefined } | undefined {
-  let text: string;
+function claimsIn(folder: string, inode: string): Claim[] {
+  return readdirSync(folder).flatMap((name): Claim[] => {
+    const [, use, claimed, pid, started] = CLAIM.exec(name) ?? [];
+    return claimed === inode ? [{ name, use: use as DiskUse, inode, pid: Number(pid), started }] : [];
+  });
+}
+
+/** What cannot be removed, in a folder of others, is in nobody's way. */
+function remove(path: string): void {
   try {
-    text = readFileSync(lock, 'utf8');
+    rmSync(path, { force: true });
   } catch {
-    return undefined;
-  }
-  try {
-    const owner = JSON.parse(text) as Owner;
-    return { text, owner: typeof owner.pid === 'number' && alive(owner) ? owner : undefined };
-  } catch {
-    return { text, owner: undefined };
+    // It does not count once its process has ended.
   }
 }
 
-const inUse = (image: string, { pid }: Owner): DiskError =>
-  new DiskError(`the disk ${image} is in use: process ${pid} writes it; end that machine first, or use a copy of the file`);
-
-/** Throws DiskError when a machine that runs writes the image. */
-export function requireNoWriter(image: string): void {
-  const owner = ownerOf(lockOf(image))?.owner;
-  if (owner !== undefined) throw inUse(image, owner);
+/**
+ * Claims the image, which is open as `file`; the answer takes that back. Throws DiskError while a machine that runs uses it otherwise. Who
+ * only reads, and cannot make files in the folder of the image, goes without a claim.
+ */
+export function lockDisk(image: string, file: number, use: DiskUse): () => void {
+  const { ino, nlink } = fstatSync(file, { bigint: true });
+  const folder = dirname(image);
+  if (use === 'write' && nlink > 1n)
+    throw new DiskError(
+      `cannot write the disk ${image}: the file has ${nlink} names (hard links), and who uses it by another one may not be seen; give it read-only, or use a copy of the file`,
+    );
+  const mine = `${basename(image)}.lock.${use}.${ino}.${process.pid}.${startOf(process.pid)}.${file}`;
+  const unlock = (): void => remove(join(folder, mine));
+  try {
+    // Never through what somebody else may have put there.
+    writeFileSync(join(folder, mine), '', { flag: 'wx' });
+  } catch (error) {
+    if (use === 'write')
+      throw new DiskError(
+        `cannot write the disk ${image}: the lock beside it cannot be made: ${reasonOf(error)}; let this user write in the folder ${folder}, or give the disk read-only`,
+      );
+  }
+  try {
+    requireNobody(
+      image,
+      claimsIn(folder, String(ino)).filter(({ name }) => name !== mine),
+      use,
+    );
+  } catch (error) {
+    unlock();
+    if (error instanceof DiskError) throw error;
+    if (use === 'write')
+      throw new DiskError(
+        `cannot write the disk ${image}: the locks beside it cannot be seen: ${reasonOf(error)}; let this user list the folder ${folder}, or give the disk read-only`,
+      );
+    return () => {};
+  }
+  return unlock;
 }
 
-/** Makes this process the writer of `image`; the answer takes that back. Throws DiskError. The lock of a process that died does not count. */
-export function lockDisk(image: string): () => void {
-  const lock = lockOf(image);
-  const mine = `${lock}.${process.pid}`;
-  writeFileSync(mine, JSON.stringify({ pid: process.pid, started: startOf(process.pid) } satisfies Owner));
-  try {
-    // A link appears whole or not at all.
-    for (;;) {
-      try {
-        linkSync(mine, lock);
-        return () => rmSync(lock, { force: true });
-      } catch (error) {
-        if ((error as { readonly code?: string }).code !== 'EEXIST') throw error;
-      }
-      const found = ownerOf(lock);
-      if (found?.owner !== undefined) throw inUse(image, found.owner);
-      if (found !== undefined) removeStale(lock, found.text);
-    }
-  } finally {
-    rmSync(mine, { force: true });
+/** Throws DiskError. Claims that are left over are removed. */
+function requireNobody(image: string, others: readonly Claim[], use: DiskUse): void {
+  for (const claim of others) {
+    if (!alive(claim)) remove(join(dirname(image), claim.name));
+    else if (use === 'write' || claim.use === 'write') throw inUse(image, claim);
   }
 }
 
-/** Only the lock that was looked at: another process may have removed it, and made its own, in between. */
-function removeStale(lock: string, text: string): void {
-  const aside = `${lock}.${process.pid}.stale`;
-  try {
-    renameSync(lock, aside);
-    if (readFileSync(aside, 'utf8') !== text) linkSync(aside, lock);
-  } catch {
-    // Somebody was faster.
-  }
-  rmSync(aside, { force: true });
+function inUse(image: string, { pid, use, name }: Claim): DiskError {
+  const who = pid === process.pid ? 'this process' : `process ${pid}`;
+  const does = use === 'read' ? 'reads' : 'writes';
+  return new DiskError(`the disk ${image} is in use: ${who} ${does} it (its lock is ${name}); end that machine first, or use a copy of the file`);
 }

@@ -2,6 +2,7 @@
  * Listeners, and the hooks that feed them. A hook is put into the machine when its first listener comes and taken out with the last one,
  * so that what nobody hears costs nothing.
  */
+import { Hear, requireArgument, requireEvent } from './arguments';
 import type { ComputerEvents, EventName, Listener } from './events';
 
 /** Puts a hook into the machine; returns how to take it out. */
@@ -18,8 +19,10 @@ export class EventStream {
 
   constructor(private readonly hooks: Hooks) {}
 
-  /** @returns how to stop listening; calling it again does nothing. */
+  /** @returns how to stop listening; calling it again does nothing. Throws TypeError for a name that no event has. */
   on<K extends EventName>(name: K, listener: Listener<K>): () => void {
+    requireEvent(name, Object.keys(this.hooks));
+    requireArgument('on: listener', Hear, listener);
     const channel = this.channel(name);
     // One function may listen twice, and stop once.
     const heard: Listener<K> = (event) => listener(event);

@@ -10,6 +10,7 @@ import { ivrs } from '../iommu/amdvi/ivrs';
 import { AmdIommuFunction } from '../iommu/amdvi/pci-function';
 import { IOMMU_REQUESTER } from '../iommu/amdvi/spec/capability';
 import type { DmaRemapper, IommuObserver, TranslationCounts } from '../iommu/remapping';
+import type { IommuReport } from '../iommu/report';
 import { TablesInDmaMemory } from '../iommu/table-memory';
 import { dmar } from '../iommu/vtd/dmar';
 import { VTD_BASE, VTD_SIZE, Vtd } from '../iommu/vtd/vtd';
@@ -30,6 +31,8 @@ export interface Iommu extends DmaRemapper, Stateful {
   /** Hears of what is refused and of what is used stale. */
   observer: IommuObserver;
   readonly counts: TranslationCounts;
+  /** Its state for people. */
+  report(): IommuReport;
 }
 
 export interface IommuSurroundings {

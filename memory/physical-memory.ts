@@ -43,8 +43,8 @@ interface MmioRange {
 /** Told of an access to a device behind a port or a physical address: what was read, or what is to be written. */
 export type DeviceObserver = (address: number, size: 1 | 2 | 4, value: number, write: boolean) => void;
 
-/** Told before bytes of a Code or Watched frame change. */
-export type WriteObserver = (physicalAddress: number, length: number) => void;
+/** Told before bytes of a Code or Watched frame change. `requester`: a device writes them. */
+export type WriteObserver = (physicalAddress: number, length: number, requester?: number) => void;
 
 export class PhysicalMemory {
   readonly memory: WebAssembly.Memory;
@@ -206,8 +206,8 @@ export class PhysicalMemory {
     return out;
   }
 
-  /** Copies bytes into RAM. Throws RangeError if any of them would fall outside RAM; then nothing was written. */
-  writeBytes(physical: number, bytes: Uint8Array): void {
+  /** Copies bytes into RAM. Throws RangeError if any of them would fall outside RAM; then nothing was written. `requester`: it is DMA of that. */
+  writeBytes(physical: number, bytes: Uint8Array, requester?: number): void {
     const pages = (): number[] => {
       const starts: number[] = [];
       for (let a = physical; a < physical + bytes.length; a += PAGE_SIZE - (a % PAGE_SIZE)) starts.push(a);
@@ -219,7 +219,7 @@ export class PhysicalMemory {
     for (const a of pages()) {
       const chunk = Math.min(physical + bytes.length - a, PAGE_SIZE - (a % PAGE_SIZE));
       const h = this.host(a);
-      this.aboutToWrite(a, h, chunk);
+      this.aboutToWrite(a, h, chunk, requester);
       this.u8.set(bytes.subarray(a - physical, a - physical + chunk), h);
     }
   }
@@ -239,11 +239,11 @@ export class PhysicalMemory {
   }
 
   /** Must precede every change of RAM at [host, host + length) inside one page. */
-  aboutToWrite(physical: number, host: number, length: number): void {
+  aboutToWrite(physical: number, host: number, length: number, requester?: number): void {
     const frame = (host - RAM_BASE) >>> 12;
     const flags = this.frameFlags[frame];
     if ((flags & FrameFlag.Dirty) === 0) this.frameFlags[frame] = flags | FrameFlag.Dirty;
     if ((flags & (FrameFlag.Code | FrameFlag.Watched)) === 0) return;
-    for (const observer of this.observers) observer(physical, length);
+    for (const observer of this.observers) observer(physical, length, requester);
   }
 }

@@ -19,5 +19,18 @@ export const TRACE_FORMATS: readonly TraceFormat[] = [
   { name: 'parquet', endings: ['.parquet'], description: 'for data frames', open: (o) => new ParquetSink(o) },
 ];
 
+/** How files of the formats that are no JSON lines begin. */
+const BEGINNINGS: readonly (readonly [name: string, begins: RegExp])[] = [
+  ['parquet', /^PAR1/],
+  ['perfetto', /^\{"displayTimeUnit"/],
+  ['kvm', /^ +\S+-\d+ +\[\d+\] +[\d.]+: kvm_/],
+];
+
+/** What wrote a file that begins so, if it is a trace that is not of JSON lines. */
+export const formatOfBeginning = (text: string): TraceFormat | undefined => {
+  const name = BEGINNINGS.find(([, begins]) => begins.test(text))?.[0];
+  return TRACE_FORMATS.find((f) => f.name === name);
+};
+
 /** The format of a file name, or undefined. */
 export const formatOfName = (file: string): TraceFormat | undefined => TRACE_FORMATS.find((f) => f.endings.some((e) => file.endsWith(e)));

@@ -8,16 +8,23 @@ export interface SymbolAt {
 const LINE = /^([0-9a-f]{1,16})\s+([A-Za-z])\s+(\S+)/i;
 /** Further away than this an address belongs to no symbol before it. */
 const FARTHEST = 0x10_0000n;
+/** In a table with symbols of the upper half of the address space, those below this are offsets of per-CPU variables. */
+const LOWEST = 0x10_0000n;
+const UPPER_HALF = 1n << 63n;
 
 export class SymbolTable {
   private readonly addresses: BigUint64Array;
   private readonly names: readonly string[];
+  /** Those before it have a value, and name no address. */
+  private readonly firstAddress: number;
   private readonly byName = new Map<string, bigint>();
 
   constructor(symbols: Iterable<readonly [address: bigint, name: string]>) {
     const sorted = [...symbols].sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));
     this.addresses = BigUint64Array.from(sorted, (s) => s[0]);
     this.names = sorted.map((s) => s[1]);
+    const upper = sorted.length > 0 && sorted[sorted.length - 1][0] >= UPPER_HALF;
+    this.firstAddress = upper ? sorted.findIndex(([address]) => address >= LOWEST) : 0;
     for (const [address, name] of sorted) if (!this.byName.has(name)) this.byName.set(name, address);
   }
 
@@ -46,14 +53,14 @@ export class SymbolTable {
 
   /** The last symbol at or before an address. */
   at(address: bigint): SymbolAt | undefined {
-    let low = 0;
+    let low = this.firstAddress;
     let high = this.addresses.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (this.addresses[middle] <= address) low = middle + 1;
       else high = middle;
     }
-    if (low === 0) return undefined;
+    if (low === this.firstAddress) return undefined;
     const offset = address - this.addresses[low - 1];
     return offset > FARTHEST ? undefined : { name: this.names[low - 1], offset: Number(offset) };
   }

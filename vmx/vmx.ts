@@ -28,7 +28,7 @@ import { SavedRf } from './exit/save';
 import { INTERCEPTS } from './intercepts';
 import { executeVmxInstruction } from './instructions/execute';
 import { invept, invvpid } from './instructions/invalidate';
-import { VM_FAIL_INVALID, failValid, type EntryResult, type VmInstructionError, type VmResult } from './instructions/result';
+import { VM_FAIL_INVALID, failValid, type EntryResult, type VmFailValid, type VmInstructionError, type VmResult } from './instructions/result';
 import { vmclear, vmptrld } from './instructions/vmcs-pointer';
 import { enterGuest } from './instructions/vmlaunch';
 import { requireComponent, store, vmread, vmwrite, type VmreadResult } from './instructions/vmread';
@@ -44,6 +44,8 @@ import { OFFSET, accessBits } from './vmcs/layout';
 /** Hears of what happens; every hook may be absent. */
 export interface VmxObserver {
   entry?(vmx: Vmx): void;
+  /** A VMLAUNCH or VMRESUME that ended in VMfail. */
+  refused?(vmx: Vmx, result: VmFailValid | typeof VM_FAIL_INVALID): void;
   /** `reason` as in the exit-reason field: bit 31 marks a failed entry. */
   exit?(vmx: Vmx, reason: number): void;
   abort?(vmx: Vmx, abort: VmxAbort): void;

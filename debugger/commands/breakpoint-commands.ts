@@ -1,5 +1,4 @@
 /** Setting, listing and removing what stops the guest. */
-import { parseExpression } from './expression';
 import { requireNothing, splitCondition, words, type Command, type CommandContext, type CommandResult } from './command';
 import { DebugError, type Breakpoint, type BreakpointOptions, type BreakpointSpec, type WatchAccess } from '../target';
 
@@ -11,13 +10,12 @@ function set({ session, inspector }: CommandContext, spec: BreakpointSpec, optio
 /** A condition over registers, symbols and memory, asked when the target stands there. */
 function optionsOf({ inspector }: CommandContext, condition: string | undefined, temporary: boolean): BreakpointOptions {
   if (condition === undefined) return { temporary };
-  const expression = parseExpression(condition);
-  return { temporary, condition: { text: condition, holds: () => expression(inspector.scope) !== 0n } };
+  return { temporary, condition: { text: condition, holds: inspector.condition(condition) } };
 }
 
 function breakAt(context: CommandContext, args: string, temporary: boolean): CommandResult {
   const { what, condition } = splitCondition(args);
-  const address = what === '' ? context.session.processor.linearRip : context.inspector.evaluate(what);
+  const address = what === '' ? context.session.processor.linearRip : context.inspector.codeAddress(what);
   return set(context, { kind: 'execution', address }, optionsOf(context, condition, temporary));
 }
 
@@ -26,13 +24,8 @@ function breakExit(context: CommandContext, args: string): CommandResult {
   const [reason, ...rest] = words(what);
   if (rest.length > 0) throw new DebugError(`"${rest.join(' ')}" was not expected: break-exit REASON [if EXPRESSION]`);
   if (condition === undefined) return set(context, { kind: 'exit', reason }, {});
-  const expression = parseExpression(condition);
-  const { inspector } = context;
-  return set(
-    context,
-    { kind: 'exit', reason, matches: (exit) => expression(inspector.scopeOfExit(exit)) !== 0n },
-    { condition: { text: condition, holds: () => true } },
-  );
+  const matches = context.inspector.exitCondition(condition);
+  return set(context, { kind: 'exit', reason, matches }, { condition: { text: condition, holds: () => true } });
 }
 
 function breakField(context: CommandContext, args: string, access: WatchAccess): CommandResult {
@@ -67,6 +60,7 @@ export const BREAKPOINT_COMMANDS: readonly Command[] = [
     group: 'breakpoints',
     usage: '[ADDRESS] [if EXPRESSION]',
     help: 'stop before the instruction at an address or symbol (here, if none is given)',
+    details: ['ADDRESS is virtual; *ADDRESS is the same address, as in GDB; [ADDRESS] is the address that is in memory there.'],
     example: 'break 0x100000 if rax != 0',
     completion: 'symbol',
     run: (context, args) => breakAt(context, args, false),
@@ -86,9 +80,10 @@ export const BREAKPOINT_COMMANDS: readonly Command[] = [
     short: ['bx', 'be'],
     group: 'breakpoints',
     usage: '[REASON] [if EXPRESSION]',
-    help: 'stop at VM exits, all or those of one reason, before the handler',
+    help: 'stop at VM exits, all or those of one reason, before the handler; or at VM entries that fail',
     details: [
       "REASON is the manual's name (EPT_VIOLATION, NPF) or the handler's (nested-page-fault), in any case.",
+      'entry-failure: VM entries that fail; on a bare machine those that end in VMfail too, which are no exits.',
       'The expression knows the registers and: qualification code number instructions, and what the exit carries: port size input gpa linear register vector write ...',
     ],
     example: 'break-exit cpuid if rip > 0x1000',
@@ -127,7 +122,7 @@ export const BREAKPOINT_COMMANDS: readonly Command[] = [
     help: `stop after an instruction that ${verb} memory`,
     details: WATCH_DETAILS,
     example: `${name} rsp 8`,
-    completion: 'symbol',
+    completion: 'place',
     run: (context, args) => watch(context, args, access),
   })),
   {

@@ -37,7 +37,7 @@ export const COMMAND_GROUPS = ['running', 'running backward', 'breakpoints', 'lo
 export type CommandGroup = (typeof COMMAND_GROUPS)[number];
 
 /** What the last word of a line may be. */
-export type Completion = 'command' | 'symbol' | 'register' | 'field' | 'exit' | readonly string[];
+export type Completion = 'command' | 'symbol' | 'place' | 'register' | 'field' | 'exit' | readonly string[];
 
 export interface Command {
   readonly name: string;

@@ -14,6 +14,9 @@ export interface Scope {
 
 export type Expression = (scope: Scope) => bigint;
 
+/** With the names of registers and symbols in it, as Scope is asked for them. */
+export type ParsedExpression = Expression & { readonly names: readonly string[] };
+
 const TOKEN = /\s*(?:(0x[0-9a-f_]+|[0-9][0-9_]*)|(\$?[a-z_.][\w.$]*)|(<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^~!()[\]<>]))/iy;
 
 type Binary = (a: bigint, b: bigint) => bigint;
@@ -47,6 +50,7 @@ const UNARY: Readonly<Record<string, (value: bigint, scope: Scope) => bigint>> =
 const wrap = (value: bigint): bigint => BigInt.asUintN(64, value);
 
 class Parser {
+  readonly names: string[] = [];
   private readonly tokens: string[] = [];
   private at = 0;
 
@@ -95,7 +99,9 @@ class Parser {
     }
     if (/^[0-9]/.test(token)) return constant(token, this.text);
     if (!/^[$a-z_.]/i.test(token)) throw new DebugError(`"${this.text}": "${token}" was not expected`);
-    return named(token);
+    const name = token.replace(/^\$/, '');
+    this.names.push(name);
+    return named(name);
   }
 
   private until(close: string): Expression {
@@ -112,13 +118,18 @@ function constant(token: string, text: string): Expression {
   return () => value;
 }
 
+export const noSuchName = (name: string): DebugError => new DebugError(`"${name}" is no register, no symbol and no number`);
+
 const named =
   (name: string): Expression =>
   (scope) => {
-    const value = scope.lookup(name.replace(/^\$/, ''));
-    if (value === undefined) throw new DebugError(`"${name}" is no register, no symbol and no number`);
+    const value = scope.lookup(name);
+    if (value === undefined) throw noSuchName(name);
     return wrap(value);
   };
 
 /** Throws DebugError for what is not an expression; names are looked up when it is evaluated. */
-export const parseExpression = (text: string): Expression => new Parser(text).whole();
+export function parseExpression(text: string): ParsedExpression {
+  const parser = new Parser(text);
+  return Object.assign(parser.whole(), { names: parser.names });
+}

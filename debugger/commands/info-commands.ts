@@ -1,9 +1,11 @@
 /** `info` and its topics: a table inside the table. */
+import { bareKinds, bareReasons } from '../exit-kinds';
 import { EXIT_KINDS, exitNames } from '../exit-names';
 import { extensionOf } from '../exit-view';
 import { hex, plain } from '../inspector';
 import { cachedTranslations, REGISTER_GROUPS, registers, renderFields, renderInterrupts, renderRegisters } from '../listings';
 import { DebugError } from '../target';
+import { devices } from './devices-topic';
 import { words, type Command, type CommandContext, type CommandResult } from './command';
 
 interface Topic {
@@ -31,14 +33,21 @@ function controlStructure({ session: { control } }: CommandContext, kind: 'VMCS'
   };
 }
 
+/** Names that break-exit knows on this machine. */
+export function exitNamesOf({ timeline }: CommandContext['session']): { readonly names: readonly string[]; readonly handlers: readonly string[] } {
+  const extension = extensionOf(timeline);
+  if (timeline.guest.vm === undefined) return { names: bareReasons(extension), handlers: bareKinds(extension) };
+  return { names: exitNames(extension), handlers: EXIT_KINDS };
+}
+
 function exits({ session }: CommandContext, args: readonly string[]): CommandResult {
   if (args[0] === 'names') {
-    const names = exitNames(extensionOf(session.timeline));
-    return { text: `${names.join(' ')}\nor by handler: ${EXIT_KINDS.join(' ')}`, data: { names, handlers: EXIT_KINDS } };
+    const { names, handlers } = exitNamesOf(session);
+    return { text: `${names.join(' ')}\nor by handler: ${handlers.join(' ')}`, data: { names, handlers } };
   }
   if (args.length > 0) throw new DebugError(`"${args[0]}" was not expected: info exits, or info exits names`);
   const { guest } = session.timeline;
-  const rows = guest.exitRows(3);
+  const rows = session.timeline.exitRows(3);
   const lines = rows.map(({ reason, count, details }) => {
     const most = details.map((d) => `${hex(d.detail)} (${d.count})`).join(', ');
     return `${String(count).padStart(10)}  ${reason.padEnd(26)} ${most}`.trimEnd();
@@ -48,15 +57,6 @@ function exits({ session }: CommandContext, args: readonly string[]): CommandRes
     text: [...lines, `${String(total).padStart(10)}  in ${guest.instructions} instructions`].join('\n'),
     data: { total, instructions: guest.instructions, rows },
   };
-}
-
-function devices({ session }: CommandContext, [name]: readonly string[]): CommandResult {
-  const { devices: all } = session.timeline.guest.platform;
-  if (name === undefined) return { text: `${Object.keys(all).join(' ')}\ninfo devices NAME shows one`, data: Object.keys(all) };
-  const device = Object.hasOwn(all, name) ? all[name] : undefined;
-  if (device === undefined) throw new DebugError(`there is no device "${name}": ${Object.keys(all).join(', ')}`);
-  const state = plain(device.saveState());
-  return { text: JSON.stringify(state, undefined, 2), data: state };
 }
 
 function tlb({ session, inspector }: CommandContext, args: readonly string[]): CommandResult {

@@ -1,11 +1,10 @@
 /** Lines of text in, results out: for a terminal, a script, and GDB's monitor. */
-import { EXIT_KINDS, exitNames } from '../exit-names';
-import { extensionOf } from '../exit-view';
 import { Inspector } from '../inspector';
 import type { Session } from '../session';
 import { DebugError } from '../target';
 import type { SymbolTable } from '../../trace/symbols';
-import { type Command, type CommandContext, type CommandResult, type CommandWork, type TraceSwitch } from './command';
+import { type Command, type CommandContext, type CommandResult, type CommandWork, type Completion, type TraceSwitch } from './command';
+import { exitNamesOf } from './info-commands';
 import { COMMANDS, commandNamed } from './table';
 
 export class Interpreter {
@@ -67,10 +66,10 @@ export class Interpreter {
       if (error instanceof DebugError) return [[], word];
       throw error;
     }
-    return [begins(this.candidates(command), word), word];
+    return [begins(this.candidates(command.completion), word), word];
   }
 
-  private candidates({ completion }: Command): readonly string[] {
+  private candidates(completion: Completion | undefined): readonly string[] {
     switch (completion) {
       case undefined:
         return [];
@@ -80,10 +79,12 @@ export class Interpreter {
         return this.session.registers.map((r) => r.name);
       case 'symbol':
         return [...this.session.registers.map((r) => r.name), ...(this.inspector.symbols?.allNames ?? [])];
+      case 'place':
+        return [...this.candidates('field'), ...this.candidates('symbol')];
       case 'field':
         return this.session.control.fields.map((f) => f.name);
       case 'exit':
-        return [...exitNames(extensionOf(this.session.timeline)), ...EXIT_KINDS];
+        return Object.values(exitNamesOf(this.session)).flat();
       default:
         return completion;
     }

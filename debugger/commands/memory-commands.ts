@@ -6,6 +6,7 @@ import { DebugError } from '../target';
 import { words, type Command, type CommandContext, type CommandResult } from './command';
 
 const LONGEST_STRING = 4096;
+const ADDRESSES = 'ADDRESS is virtual; *ADDRESS guest-physical; **ADDRESS host-physical.';
 
 function* strings({ session }: CommandContext, text: string, count: number, inspector: CommandContext['inspector']): Generator<readonly [bigint, string]> {
   const { space, address } = inspector.place(text);
@@ -49,9 +50,10 @@ function examine(context: CommandContext, args: string): CommandResult {
 }
 
 function code({ session, inspector }: CommandContext, where: string, count: number): CommandResult {
-  const lines = inspector.code(inspector.evaluate(where), count);
+  const { space, address } = inspector.place(where);
+  const lines = inspector.code(address, count, space);
   return {
-    text: inspector.describeCode(lines, session.processor.linearRip),
+    text: inspector.describeCode(lines, space === 'virtual' ? session.processor.linearRip : undefined),
     data: lines.map((l) => ({ address: hex(l.address), bytes: Buffer.from(l.bytes).toString('hex'), text: l.text })),
   };
 }
@@ -92,7 +94,7 @@ export const MEMORY_COMMANDS: readonly Command[] = [
     group: 'looking',
     usage: '[/COUNT FORMAT SIZE] [ADDRESS]',
     help: "examine memory as gdb's x does: formats x d u o t c a s i, sizes b h w g",
-    details: ['ADDRESS is virtual; *ADDRESS guest-physical; **ADDRESS host-physical.'],
+    details: [ADDRESSES],
     example: 'x/8xb pc',
     completion: 'symbol',
     run: examine,
@@ -103,6 +105,7 @@ export const MEMORY_COMMANDS: readonly Command[] = [
     group: 'looking',
     usage: '[ADDRESS] [count]',
     help: 'disassemble, from here if no address is given',
+    details: [ADDRESSES],
     example: 'disas pc 5',
     completion: 'symbol',
     run: disas,

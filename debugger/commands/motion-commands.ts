@@ -141,7 +141,7 @@ export const MOTION_COMMANDS: readonly Command[] = [
     help: 'back to who last wrote this memory, or this field of the VMCS or VMCB',
     details: ['ADDRESS is virtual; *ADDRESS is guest-physical. The target stands before the instruction, or at the exit whose handler wrote.'],
     example: 'last-write rsp 8',
-    completion: 'symbol',
+    completion: 'place',
     run: lastWrite,
   },
   backward(

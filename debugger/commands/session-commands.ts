@@ -8,7 +8,7 @@ import type { SymbolTable } from '../../trace/symbols';
 import type { Inspector } from '../inspector';
 import { kernelSymbols } from '../kallsyms';
 import { symbolsOf } from '../symbols';
-import { DebugError } from '../target';
+import { DebugError, type ExitView } from '../target';
 import { canonicalName } from '../exit-names';
 import { COMMAND_GROUPS, findCommand, requireNothing, words, type Command, type CommandContext, type CommandResult } from './command';
 
@@ -21,16 +21,24 @@ function explain({ session, inspector }: CommandContext, args: string): CommandR
   if (what !== '' && what !== 'exit') throw new DebugError(`explain ${what}: say explain for the last VM exit, or explain entry`);
   if (session.lastStop?.kind === 'ended' && session.lastStop.explanation.includes('VM entry failed'))
     return { text: session.lastStop.explanation, data: { entry: session.lastStop.explanation } };
-  const { exit, cause, qualification, facts } = explainExit(session);
+  const { exit, cause, qualification, facts, broken } = explainExit(session);
+  const vmFail = exit.failed?.vmFail !== undefined;
   const lines = [
-    describeExit(exit) + inspector.near(exit.rip),
+    describeExit(exit) + (vmFail ? '' : inspector.near(exit.rip)),
     `  why: ${cause}`,
     ...(qualification === undefined ? [] : [`  details: ${qualification}`]),
     ...facts.map(([name, value]) => `  ${name} = ${hex(value)}`),
+    ...(broken.length > 0 ? ['  broken when it was tried:', ...broken.map((rule) => rule.replace(/^/gm, '    '))] : []),
+    ...(vmFail ? [] : outcome(exit)),
+  ];
+  return { text: lines.join('\n'), data: plain({ ...exit, cause, explanation: qualification, facts: Object.fromEntries(facts), broken }) };
+}
+
+function outcome(exit: ExitView): string[] {
+  return [
     `  handler: ${exit.handler ?? 'a hypervisor inside the machine'}${exit.detail === undefined ? '' : ` (${hex(exit.detail)})`}`,
     `  outcome: ${exit.outcome ?? (exit.handler === undefined ? 'up to that hypervisor' : 'the handler has not run yet: step runs it')}`,
   ];
-  return { text: lines.join('\n'), data: plain({ ...exit, cause, explanation: qualification, facts: Object.fromEntries(facts) }) };
 }
 
 function trace({ trace: sink, session }: CommandContext, args: string): CommandResult {
@@ -106,7 +114,7 @@ export const SESSION_COMMANDS: readonly Command[] = [
     short: ['ex'],
     group: 'looking',
     usage: '[exit | entry]',
-    help: 'the last VM exit: what caused it, what it says, who handled it; or every rule that a VM entry now would break',
+    help: 'the last VM exit or failed VM entry: what caused it, what it says, who handled it; or every rule that a VM entry now would break',
     example: 'explain',
     completion: ['exit', 'entry'],
     run: explain,

@@ -61,9 +61,9 @@ export class DapAdapter extends DebugSession implements DapContext {
 
   /** Until the client disconnects, or goes away. */
   serve(input: NodeJS.ReadableStream, output: NodeJS.WritableStream): Promise<void> {
-    input.on('end', () => this.shutdown());
+    input.on('end', () => this.shutdown()).on('close', () => this.shutdown());
     this.start(input, output);
-    return this.closed;
+    return this.closed.then(() => this.opened?.debuggee.close());
   }
 
   /** The client has gone. */
@@ -157,6 +157,7 @@ export class DapAdapter extends DebugSession implements DapContext {
         if (traced === undefined) return;
         this.tell(traced.text);
       },
+      warn: (text) => this.note(text),
     });
     this.opened = { debuggee, breakpoints: new DapBreakpoints(debuggee.session), variables: new VariableStore(debuggee) };
     this.sendEvent(new OutputEvent(`${debuggee.session.description}\n`, 'console'));

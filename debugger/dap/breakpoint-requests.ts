@@ -1,7 +1,6 @@
 /** Setting what stops the guest. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { z } from 'zod';
-import { parseExpression } from '../commands/expression';
 import { parseHitCondition } from '../hit-counts';
 import { hex } from '../inspector';
 import { DebugError, type BreakpointOptions, type BreakpointSpec, type MemorySpace, type WatchAccess } from '../target';
@@ -28,10 +27,10 @@ const given = (text = ''): boolean => text.trim() !== '';
 /** Everything is looked at now, so that a mistake is told at once. */
 function optionsOf(context: DapContext, { condition: text = '', hitCondition = '', logMessage = '' }: When): BreakpointOptions {
   const { inspector } = context.debuggee.interpreter;
-  const expression = given(text) ? parseExpression(text) : undefined;
+  const holds = given(text) ? inspector.condition(text) : undefined;
   const message = given(logMessage) ? parseLogMessage(inspector, logMessage) : undefined;
   return {
-    ...(expression && { condition: { text, holds: () => expression(inspector.scope) !== 0n } }),
+    ...(holds && { condition: { text, holds } }),
     ...(given(hitCondition) && { hitCount: parseHitCondition(hitCondition) }),
     ...(message && { log: () => context.tell(message()) }),
   };
@@ -93,7 +92,7 @@ export const BREAKPOINT_REQUESTS: readonly Request[] = [
   request('setFunctionBreakpoints', z.looseObject({ breakpoints: z.array(z.looseObject({ name: z.string(), ...WHEN })) }), (context, { breakpoints }) => {
     const { inspector } = context.debuggee.interpreter;
     const rows = breakpoints.map(({ name, ...when }): Wanted => () => [
-      { spec: { kind: 'execution', address: inspector.evaluate(name) }, options: optionsOf(context, when) },
+      { spec: { kind: 'execution', address: inspector.codeAddress(name) }, options: optionsOf(context, when) },
     ]);
     return set(context, 'function breakpoint', rows);
   }),
@@ -140,10 +139,10 @@ export const BREAKPOINT_REQUESTS: readonly Request[] = [
       const all = [...filters.map((filterId) => ({ filterId, condition: undefined })), ...filterOptions];
       context.breakpoints.filters = new Set(all.map(({ filterId }) => filterId));
       const rows = all.map(({ filterId, condition: text = '' }): Wanted => () => {
-        const expression = text.trim() === '' ? undefined : parseExpression(text);
+        const matches = given(text) ? inspector.exitCondition(text) : undefined;
         return reasonsOf(filterId, session).map((reason) => ({
-          spec: { kind: 'exit', reason, ...(expression && { matches: (exit) => expression(inspector.scopeOfExit(exit)) !== 0n }) },
-          options: expression && { condition: { text, holds: () => true } },
+          spec: { kind: 'exit', reason, ...(matches && { matches }) },
+          options: matches && { condition: { text, holds: () => true } },
         }));
       });
       return set(context, 'exception', rows);

@@ -15,6 +15,8 @@ export interface Debuggee {
   exitCode(stop: Extract<Stop, { kind: 'ended' }>): number;
   /** Sentences for the user: what was asked for and is not done. */
   readonly notes: readonly string[];
+  /** Gives back what it has of the computer that it runs on: the files of its disks. */
+  close(): void;
 }
 
 export interface DebuggeeHooks {
@@ -22,6 +24,8 @@ export interface DebuggeeHooks {
   readonly console: (byte: number) => void;
   /** A VM exit that was handled. */
   readonly exit: (record: ExitRecord) => void;
+  /** A sentence for the user. */
+  readonly warn: (text: string) => void;
 }
 
 /** `launch` begins something, `attach` takes up what is there already. Throws DebugError for arguments that cannot be used. */

@@ -77,8 +77,9 @@ function exceptionInfo({ session }: Debuggee): Reply {
     const exceptionId = lastStop.kind === 'ended' ? lastStop.because : lastStop.kind;
     return { body: { exceptionId, description: lastStop.explanation, breakMode: 'always' } };
   }
-  const { exit, cause, qualification } = explainExit(session);
-  const message = [describeExit(exit), `why: ${cause}`, ...(qualification === undefined ? [] : [`details: ${qualification}`])].join('\n');
+  const { exit, cause, qualification, broken } = explainExit(session);
+  const details = qualification === undefined ? [] : [`details: ${qualification}`];
+  const message = [describeExit(exit), `why: ${cause}`, ...details, ...broken].join('\n');
   return { body: { exceptionId: exit.reason, description: message, breakMode: 'always', details: { message: cause, typeName: `VM exit ${exit.reason}` } } };
 }
 

@@ -46,8 +46,8 @@ function reasonOf(stop: Stop, breakpoints: DapBreakpoints): string {
 /** The exit, and why the processor left the guest. */
 function explained(session: Session, stop: Extract<Stop, { kind: 'exit' }>): string {
   try {
-    const { cause, qualification } = explainExit(session);
-    return [describeExit(stop.exit), cause, ...(qualification === undefined ? [] : [qualification])].join('\n');
+    const { cause, qualification, broken } = explainExit(session);
+    return [describeExit(stop.exit), cause, ...(qualification === undefined ? [] : [qualification]), ...broken].join('\n');
   } catch (error) {
     if (error instanceof DebugError) return describeExit(stop.exit);
     throw error;

@@ -138,7 +138,7 @@ export class VariableStore {
   }
 
   private exit(): DebugProtocol.Variable[] {
-    const { exit, cause, qualification, facts } = explainExit(this.debuggee.session);
+    const { exit, cause, qualification, facts, broken } = explainExit(this.debuggee.session);
     const row = (name: string, value: string): DebugProtocol.Variable => ({ name, value, variablesReference: 0 });
     return [
       row('reason', exit.reason),
@@ -148,6 +148,7 @@ export class VariableStore {
       row('why', cause),
       ...(qualification === undefined ? [] : [row('details', qualification)]),
       ...facts.map(([name, value]) => ({ ...row(name, hex(value)), ...(name === 'GUEST_PHYSICAL_ADDRESS' ? { memoryReference: `*${hex(value)}` } : {}) })),
+      ...broken.map((rule, n) => row(`broken rule ${n + 1}`, rule)),
       row('handler', exit.handler ?? 'a hypervisor inside the machine'),
       row('outcome', exit.outcome ?? (exit.handler === undefined ? 'up to that hypervisor' : 'the handler has not run yet')),
       row('instructions', String(exit.instructions)),

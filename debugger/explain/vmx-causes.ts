@@ -6,6 +6,8 @@ import type { FieldName } from '../../vmx/vmcs/fields';
 
 /** The exit's VMCS, and the guest's RCX (which MSR). */
 export interface VmxExitState {
+  /** Basic exit reason. */
+  readonly reason: ExitReason;
   /** Bits 31:0 of a field. */
   low(field: FieldName): number;
   read(field: FieldName): bigint;
@@ -136,7 +138,7 @@ const CAUSES: Partial<Readonly<Record<ExitReason, Cause>>> = {
   [ExitReason.Vmfunc]: () => conditional('the VM function is not enabled'),
 };
 
-export function vmxCause(basicReason: number, s: VmxExitState): string {
-  const cause = CAUSES[basicReason as ExitReason];
+export function vmxCause(s: VmxExitState): string {
+  const cause = CAUSES[s.reason];
   return cause === undefined ? 'this model has no description of what causes this exit' : cause(s);
 }

@@ -33,6 +33,9 @@ export class SnapshotFileError extends Error {
   }
 }
 
+/** Whether a file begins as a snapshot does. */
+export const looksLikeSnapshot = (file: Uint8Array): boolean => file.length >= MAGIC.length && MAGIC.every((byte, i) => byte === file[i]);
+
 /** Writes the whole file under another name and then renames it: `path` has the old contents, or the new ones. Throws what node:fs throws. */
 export function writeSnapshot(path: string, state: GuestState): void {
   const { ram, ...machine } = state.machine;

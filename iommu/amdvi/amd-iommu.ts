@@ -6,6 +6,7 @@ import type { AccessSize, MmioDevice } from '../../devices/bus';
 import type { InterruptMessage } from '../../devices/interrupt-message';
 import type { Stateful } from '../../memory/stateful';
 import { noTranslations, type DmaRemapper, type DmaTranslation, type IommuObserver, type RemappingFault, type TranslationCounts } from '../remapping';
+import type { IommuReport } from '../report';
 import type { TableMemory } from '../table-memory';
 import { CommandBuffer } from './command-buffer';
 import { DeviceTable } from './device-table';
@@ -17,10 +18,11 @@ import { composeMessage } from './message';
 import { postToGuest } from './posting';
 import { hex, type Refusal, type Request } from './refusal';
 import { RegisterFile, type RegisterFileState } from './register-file';
+import { amdViReport } from './report';
 import { IOMMU_REQUESTER } from './spec/capability';
 import { EventCode, type IommuEvent } from './spec/events';
 import { Control, HardwareEvent, Register, STATUS_CLEARABLE } from './spec/registers';
-import { firstChange } from './stale';
+import { staleBehind, type Answered } from './stale';
 import { StatusInterrupts, X2APIC_REGISTER, type InterruptSource } from './status-interrupts';
 import { TranslationCaches, type Fill, type TranslationCachesState } from './translation-caches';
 
@@ -90,14 +92,12 @@ export class AmdIommu implements DmaRemapper, MmioDevice, Stateful<AmdIommuState
     if (!this.enabled) return { kind: 'mapped', physical: address, length };
     const request: Request = { device: requester, kind: write ? 'write' : 'read', address };
     const result = this.dma.translate(request, length, this.options.now());
-    if (this.observer.stale !== undefined) {
-      this.lookForChange('device table cache', result.deviceHit, request, address, 'INVALIDATE_DEVTAB_ENTRY');
-      this.lookForChange('IOTLB', result.pageHit, request, address, 'INVALIDATE_IOMMU_PAGES');
-    }
+    const translation = result.pageHit === true ? result.page : undefined;
     if (result.kind === 'refused') {
       this.counts.blocked++;
-      return { kind: 'blocked', fault: this.refuse(request, result.refusal) };
+      return { kind: 'blocked', fault: this.refuse(request, result.refusal, address, translation) };
     }
+    this.lookForChange(request, address, [result.device, result.page], translation);
     this.counts.translations++;
     return { kind: 'mapped', physical: result.physical, length: result.length };
   }
@@ -108,12 +108,9 @@ export class AmdIommu implements DmaRemapper, MmioDevice, Stateful<AmdIommuState
     const request: Request = { device: message.source, kind: 'interrupt', address: message.address };
     const index = indexOf(message);
     const result = this.interrupts.remap(message, this.options.now());
-    if (this.observer.stale !== undefined) {
-      this.lookForChange('device table cache', result.deviceHit, request, index, 'INVALIDATE_DEVTAB_ENTRY');
-      this.lookForChange('interrupt table cache', result.interruptHit, request, index, 'INVALIDATE_INTERRUPT_TABLE');
-    }
-    if (result.kind === 'pass') return message;
     if (result.kind === 'refused') return this.refuseInterrupt(request, index, result.refusal);
+    this.lookForChange(request, index, [result.device, result.interrupt]);
+    if (result.kind === 'pass') return message;
     if (result.kind === 'remapped') {
       this.counts.interrupts++;
       return result.message;
@@ -132,10 +129,13 @@ export class AmdIommu implements DmaRemapper, MmioDevice, Stateful<AmdIommuState
     this.refuse(request, refusal, index);
   }
 
-  private refuse(request: Request, refusal: Refusal, address = request.address): RemappingFault {
+  private refuse(request: Request, refusal: Refusal, address = request.address, translation?: Fill): RemappingFault {
     const { event, reason, walk, refusedBy, suppressed = false } = refusal;
     if (!suppressed) this.events.append(event);
     this.own.settle();
+    const listened = this.observer.fault !== undefined || this.observer.stale !== undefined;
+    const stale = listened ? staleBehind(this.options.memory, this.answered(request, address, true), walk, translation) : [];
+    for (const use of stale) this.observer.stale?.(use);
     const fault: RemappingFault = {
       unit: 'AMD-Vi',
       request: request.kind,
@@ -146,17 +146,22 @@ export class AmdIommu implements DmaRemapper, MmioDevice, Stateful<AmdIommuState
       walk,
       refusedBy,
       recorded: !suppressed,
+      ...(stale.length > 0 && { stale }),
     };
     this.observer.fault?.(fault);
     return fault;
   }
 
-  /** Whether software changed what a cache served, be it to permit or to refuse. */
-  private lookForChange(cache: string, line: Fill | undefined, request: Request, address: number, missing: string): void {
-    const change = line && firstChange(this.options.memory, line.path);
-    if (line === undefined || change === undefined) return;
-    const { filledBy, filledAt } = line;
-    this.observer.stale?.({ unit: 'AMD-Vi', cache, requester: request.device, address, filledBy, filledAt, ...change, missing });
+  private answered({ device }: Request, address: number, refused: boolean): Answered {
+    return { requester: device, address, refused, usedAt: this.options.now() };
+  }
+
+  /** Whether software changed what a cache served. */
+  private lookForChange(request: Request, address: number, lines: readonly (Fill | undefined)[], translation?: Fill): void {
+    const { stale } = this.observer;
+    if (stale === undefined) return;
+    const walk = lines.flatMap((line) => line?.path ?? []);
+    for (const use of staleBehind(this.options.memory, this.answered(request, address, false), walk, translation)) stale(use);
   }
 
   // ---- the unit's own interrupts ----
@@ -216,6 +221,11 @@ export class AmdIommu implements DmaRemapper, MmioDevice, Stateful<AmdIommuState
     this.registers.set(Register.CONTROL, value);
     this.enabled = this.registers.control(Control.IommuEn);
     parts.forEach((part, i) => part.control(before[i]));
+  }
+
+  /** For people. Changes nothing. */
+  report(): IommuReport {
+    return { ...amdViReport(this.options.memory, this.registers), cached: this.caches.sizes };
   }
 
   // ---- state ----

@@ -1,4 +1,5 @@
 /** Device table entries, from the cache or from memory: AMD IOMMU specification, "Device Table". */
+import { keptSteps } from '../remapping';
 import { readEntry, type TableMemory } from '../table-memory';
 import { eventFields, hex, type Refusal, type Request } from './refusal';
 import type { RegisterFile } from './register-file';
@@ -7,8 +8,7 @@ import { HardwareErrorType } from './spec/events';
 import { DEVICE_TABLE_SIZE, MAX_LEVELS, Register } from './spec/registers';
 import type { CachedDevice, TranslationCaches } from './translation-caches';
 
-export type DeviceLookup =
-  { readonly kind: 'device'; readonly device: CachedDevice; readonly hit: boolean } | { readonly kind: 'refused'; readonly refusal: Refusal };
+export type DeviceLookup = { readonly kind: 'device'; readonly device: CachedDevice } | { readonly kind: 'refused'; readonly refusal: Refusal };
 
 export class DeviceTable {
   constructor(
@@ -19,7 +19,7 @@ export class DeviceTable {
 
   lookup(request: Request, now: number): DeviceLookup {
     const cached = this.caches.devices.get(request.device);
-    if (cached !== undefined) return { kind: 'device', device: cached, hit: true };
+    if (cached !== undefined) return { kind: 'device', device: cached };
     const base = this.registers.get(Register.DEVICE_TABLE_BASE);
     const entries = (Number(base & DEVICE_TABLE_SIZE) + 1) * DTES_PER_PAGE;
     if (request.device >= entries) return refused(beyondTable(request, entries));
@@ -29,8 +29,8 @@ export class DeviceTable {
     const entry = decodeDte([w0, w1, w2, w3]);
     const device: CachedDevice = { entry, filledBy: request.device, filledAt: now, path: [step] };
     this.caches.faulted.delete(request.device);
-    if (entry.valid || entry.interruptsValid) this.caches.devices.set(request.device, device);
-    return { kind: 'device', device, hit: false };
+    if (entry.valid || entry.interruptsValid) this.caches.devices.set(request.device, { ...device, path: keptSteps(device.path, request.device, now) });
+    return { kind: 'device', device };
   }
 }
 

@@ -1,5 +1,5 @@
 /** Memory requests through the device table and the host page tables: AMD IOMMU specification, "I/O Page Tables for Host Translations". */
-import type { WalkStep } from '../remapping';
+import { keptSteps, type WalkStep } from '../remapping';
 import type { TableMemory } from '../table-memory';
 import { illegalEntry, illegalForMemory, type DeviceTable } from './device-table';
 import { beyondTables, walkPageTables, type WalkResult } from './page-walk';
@@ -13,8 +13,8 @@ import type { CachedDevice, CachedPage, TranslationCaches } from './translation-
 const INTERRUPT_RANGE = { first: 0xfee0_0000, last: 0xfeef_ffff } as const;
 const PAGE = 4096;
 
-/** `deviceHit`, `pageHit`: what came out of caches, whose tables may have changed since. */
-export type DmaResult = { readonly deviceHit?: CachedDevice; readonly pageHit?: CachedPage } & (
+/** `device`, `page`: what the answer was made from, whose tables may have changed since. `pageHit`: the page came out of the IOTLB. */
+export type DmaResult = { readonly device?: CachedDevice; readonly page?: CachedPage; readonly pageHit?: boolean } & (
   { readonly kind: 'mapped'; readonly physical: number; readonly length: number } | { readonly kind: 'refused'; readonly refusal: Refusal }
 );
 
@@ -31,12 +31,11 @@ export class DmaRemapping {
     if (address >= INTERRUPT_RANGE.first && address <= INTERRUPT_RANGE.last) return { kind: 'refused', refusal: inInterruptRange(request) };
     const found = this.deviceTable.lookup(request, now);
     if (found.kind === 'refused') return found;
-    const { device, hit } = found;
+    const { device } = found;
     const { entry } = device;
-    const deviceHit = hit ? device : undefined;
-    const refuse = (refusal: Refusal, pageHit?: CachedPage): DmaResult => ({ kind: 'refused', refusal, deviceHit, pageHit });
+    const refuse = (refusal: Refusal): DmaResult => ({ kind: 'refused', refusal });
     // DTE.V = 0, exclusion range, Mode 0: "forwarded without translation".
-    const unchanged = { kind: 'mapped', physical: address, length, deviceHit } as const;
+    const unchanged = { kind: 'mapped', physical: address, length, device } as const;
     if (!entry.valid) return unchanged;
     const illegal = illegalForMemory(entry);
     if (illegal !== undefined) return refuse(illegalEntry(request, device, illegal));
@@ -49,12 +48,16 @@ export class DmaRemapping {
     if (!(write ? entry.write : entry.read)) return refuse(denied('the device table entry'));
     if (entry.mode === 0) return unchanged;
 
-    const pageHit = this.caches.page(entry.domain, address);
-    const page = pageHit ?? this.fetch(request, device, now);
+    const cached = this.caches.page(entry.domain, address);
+    const pageHit = cached !== undefined;
+    const page = cached ?? this.fetch(request, device, now);
     if ('event' in page) return refuse(page);
-    if (!(write ? page.write : page.read)) return refuse(denied('an entry of the page tables', [...device.path, ...page.path]), pageHit);
+    if (!(write ? page.write : page.read)) {
+      const refusal = denied('an entry of the page tables', [...device.path, ...page.path]);
+      return { kind: 'refused', refusal, page, pageHit };
+    }
     const offset = address - page.base;
-    return { kind: 'mapped', physical: page.physical + offset, length: Math.min(length, 2 ** page.shift - offset), deviceHit, pageHit };
+    return { kind: 'mapped', physical: page.physical + offset, length: Math.min(length, 2 ** page.shift - offset), device, page, pageHit };
   }
 
   /** PREFETCH_IOMMU_PAGES: fills the caches, and reports nothing. Returns the first address after the page, or undefined without one. */
@@ -86,11 +89,11 @@ export class DmaRemapping {
     // What the entry of the device permits is not the page's: other devices of the domain may have other permissions.
     const top = { level: mode, table: root, read: true, write: true, path: [] };
     const start = this.caches.table(domain, address, mode) ?? top;
-    const result = walkPageTables(this.memory, virtual, start, (table) => this.caches.fillTable(domain, address, table));
+    const result = walkPageTables(this.memory, virtual, start, (table) => this.caches.fillTable(domain, address, table, request.device, now));
     if (result.kind !== 'page') return this.walkFailed(request, device, result);
     const { base, physical, shift, read, write, path } = result;
     const page: CachedPage = { base: Number(base), physical: Number(physical), shift, read, write, path, filledBy: request.device, filledAt: now };
-    this.caches.fillPage(domain, page);
+    this.caches.fillPage(domain, { ...page, path: keptSteps(path, request.device, now) });
     return page;
   }
 

@@ -1,6 +1,6 @@
 /** Interrupt messages through the interrupt tables: AMD IOMMU specification, "Interrupt Remapping Tables, Guest Virtual APIC Not Enabled". */
 import { MessageAddress, MessageData, decodeMessage, type InterruptMessage } from '../../devices/interrupt-message';
-import type { WalkStep } from '../remapping';
+import { keptSteps, type WalkStep } from '../remapping';
 import type { TableMemory } from '../table-memory';
 import { illegalEntry, illegalForInterrupts, type DeviceTable } from './device-table';
 import { composeMessage } from './message';
@@ -22,8 +22,8 @@ import {
 import { Control, GuestApicMode } from './spec/registers';
 import type { CachedDevice, CachedInterrupt, TranslationCaches } from './translation-caches';
 
-/** `deviceHit`, `interruptHit`: what came out of caches, whose tables may have changed since. */
-export type InterruptResult = { readonly deviceHit?: CachedDevice; readonly interruptHit?: CachedInterrupt } & (
+/** `device`, `interrupt`: what the answer was made from, whose tables may have changed since. */
+export type InterruptResult = { readonly device?: CachedDevice; readonly interrupt?: CachedInterrupt } & (
   | /** Nothing changes: the device has no interrupt table, or the message passes it. */ { readonly kind: 'pass' }
   | { readonly kind: 'remapped'; readonly message: InterruptMessage }
   | { readonly kind: 'guest'; readonly entry: Extract<InterruptEntry, { kind: 'guest' }>; readonly path: readonly WalkStep[] }
@@ -49,8 +49,7 @@ export class InterruptRemapping {
     const request: Request = { device: message.source, kind: 'interrupt', address: message.address };
     const found = this.deviceTable.lookup(request, now);
     if (found.kind === 'refused') return found;
-    const result = this.byDevice(message, request, found.device, now);
-    return found.hit ? { ...result, deviceHit: found.device } : result;
+    return { ...this.byDevice(message, request, found.device, now), device: found.device };
   }
 
   private byDevice(message: InterruptMessage, request: Request, device: CachedDevice, now: number): InterruptResult {
@@ -80,19 +79,22 @@ export class InterruptRemapping {
 
   private throughTable(message: InterruptMessage, request: Request, device: CachedDevice, now: number): InterruptResult {
     const index = indexOf(message);
-    const interruptHit = this.caches.interrupt(request.device, index);
-    const found = interruptHit ?? this.fetch(request, device, index, now);
+    const found = this.caches.interrupt(request.device, index) ?? this.fetch(request, device, index, now);
     if ('event' in found) return refused(found);
     const { entry } = found;
     const path = [...device.path, ...found.path];
-    if (entry.kind === 'invalid') return { ...refused(interruptFault(request, device, { present: true, reserved: true }, entry.reason, path)), interruptHit };
-    if (entry.kind === 'guest') return { kind: 'guest', entry, path, interruptHit };
+    if (entry.kind === 'invalid') return refused(interruptFault(request, device, { present: true, reserved: true }, entry.reason, path));
+    if (entry.kind === 'guest') return { kind: 'guest', entry, path, interrupt: found };
     const { type: deliveryMode, logical, destination, vector } = entry;
     const extended = this.registers.control(Control.GAEn) && this.registers.control(Control.XTEn);
     // "Trigger mode and level come with the request."
     const passed = message.data & (MessageData.LEVEL | MessageData.ASSERT);
     const hint = message.address & MessageAddress.REDIRECTION_HINT;
-    return { kind: 'remapped', message: composeMessage({ destination, logical, vector, deliveryMode, extended, passed, hint }, message.source), interruptHit };
+    return {
+      kind: 'remapped',
+      message: composeMessage({ destination, logical, vector, deliveryMode, extended, passed, hint }, message.source),
+      interrupt: found,
+    };
   }
 
   private fetch(request: Request, device: CachedDevice, index: number, now: number): CachedInterrupt | Refusal {
@@ -105,7 +107,7 @@ export class InterruptRemapping {
     if (read.entry === undefined)
       return interruptFault(request, device, { present: false }, `entry ${index} of the interrupt table is not enabled (RemapEn = 0)`, walk, read.suppressed);
     const filled: CachedInterrupt = { entry: read.entry, filledBy: request.device, filledAt: now, path: [read.step] };
-    this.caches.fillInterrupt(request.device, index, filled);
+    this.caches.fillInterrupt(request.device, index, { ...filled, path: keptSteps(filled.path, request.device, now) });
     return filled;
   }
 

@@ -4,7 +4,7 @@
  * (NpCache = 0).
  */
 import { BoundedMap } from '../bounded-map';
-import type { WalkStep } from '../remapping';
+import { keptSteps, type WalkStep } from '../remapping';
 import type { Stateful } from '../../memory/stateful';
 import type { WalkStart } from './page-walk';
 import type { DeviceTableEntry } from './spec/device-table';
@@ -107,9 +107,14 @@ export class TranslationCaches implements Stateful<TranslationCachesState> {
     return undefined;
   }
 
-  fillTable(domain: number, address: number, table: WalkStart): void {
+  fillTable(domain: number, address: number, table: WalkStart, filledBy: number, filledAt: number): void {
     const shift = coverage(table.level);
-    this.ofDomain(domain).tables.set(keyOf(address, shift), { ...table, base: address - (address % 2 ** shift), shift });
+    this.ofDomain(domain).tables.set(keyOf(address, shift), {
+      ...table,
+      path: keptSteps(table.path, filledBy, filledAt),
+      base: address - (address % 2 ** shift),
+      shift,
+    });
   }
 
   interrupt(device: number, index: number): CachedInterrupt | undefined {
@@ -145,6 +150,16 @@ export class TranslationCaches implements Stateful<TranslationCachesState> {
 
   invalidateInterrupts(device: number): void {
     this.interrupts.deleteWhere((_, key) => Math.floor(key / INTERRUPT_INDEXES) === device);
+  }
+
+  /** Entries of each cache. */
+  get sizes(): Record<'devices' | 'translations' | 'directories' | 'interrupts', number> {
+    const sizes = { devices: this.devices.size, translations: 0, directories: 0, interrupts: this.interrupts.size };
+    for (const [, { pages, tables }] of this.domains.entries()) {
+      sizes.translations += pages.size;
+      sizes.directories += tables.size;
+    }
+    return sizes;
   }
 
   saveState(): TranslationCachesState {

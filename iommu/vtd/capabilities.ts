@@ -18,7 +18,7 @@ export interface VtdOptions {
 
 /** Guest addresses are JS numbers: 52 bits, whatever the tables could hold. */
 const WIDEST_ADDRESS = 52;
-const LARGEST_MASK = 18;
+export const LARGEST_MASK = 18;
 const MAX_FAULT_RECORDS = 64;
 const bit = (position: number, present: boolean): bigint => (present ? 1n << BigInt(position) : 0n);
 const at = (position: number, value: number): bigint => BigInt(value) << BigInt(position);

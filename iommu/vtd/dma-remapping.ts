@@ -22,8 +22,7 @@ export interface Translated {
   readonly context: CachedContext;
   /** Undefined: passed through. */
   readonly leaf: CachedLeaf | undefined;
-  /** Both came out of caches: what the observer of stale uses looks at. */
-  readonly contextHit: boolean;
+  /** The leaf came out of the IOTLB. */
   readonly leafHit: boolean;
 }
 
@@ -39,15 +38,13 @@ export class DmaRemapping {
 
   translate(root: RootTable, requester: number, address: number, length: number, write: boolean, now: number): Translated | Refusal {
     if (root.mode !== 0) return refuse(FaultReason.TableModeInvalid, [], `mode ${root.mode}`);
-    const known = this.caches.context(requester);
-    const context = known ?? this.fetchContext(root, requester, now);
+    const context = this.caches.context(requester) ?? this.fetchContext(root, requester, now);
     if (isRefusal(context)) return context;
-    const contextHit = known !== undefined;
     const no = (reason: Parameters<typeof refuse>[0], walk: readonly WalkStep[], text: string): Refusal =>
       refuse(reason, walk, text, context.faultProcessingDisabled);
     const beyond = 2 ** context.width - address;
     if (beyond <= 0) return no(FaultReason.AddressBeyondMgaw, context.walk, `${hex(address)} has more than ${context.width} bits`);
-    if (context.passThrough) return { physical: address, length: Math.min(length, beyond), context, leaf: undefined, contextHit, leafHit: false };
+    if (context.passThrough) return { physical: address, length: Math.min(length, beyond), context, leaf: undefined, leafHit: false };
 
     const cached = this.caches.leaf(context.domain, address);
     const permitted = cached !== undefined && (write ? cached.writable : cached.readable);
@@ -56,8 +53,11 @@ export class DmaRemapping {
     if (isRefusal(leaf)) return leaf;
     const offset = address - leaf.first;
     const physical = leaf.page + offset;
-    if (inInterruptRange(physical)) return no(FaultReason.OutputInInterruptRange, [...context.walk, ...leaf.walk], hex(physical));
-    return { physical, length: Math.min(length, leaf.size - offset), context, leaf, contextHit, leafHit: permitted };
+    if (inInterruptRange(physical)) {
+      const refusal = no(FaultReason.OutputInInterruptRange, [...context.walk, ...leaf.walk], hex(physical));
+      return permitted ? { ...refusal, translation: leaf } : refusal;
+    }
+    return { physical, length: Math.min(length, leaf.size - offset), context, leaf, leafHit: permitted };
   }
 
   private fetchContext(root: RootTable, requester: number, filledAt: number): CachedContext | Refusal {
@@ -66,7 +66,10 @@ export class DmaRemapping {
   }
 
   private fetchLeaf(context: CachedContext, fill: Fill, address: number, write: boolean): CachedLeaf | Refusal {
-    const leaf = walkSecondLevel(this.memory, this.capabilities, context, address, write, this.caches);
+    const leaf = walkSecondLevel(this.memory, this.capabilities, context, address, write, {
+      find: (domain, level, at) => this.caches.find(domain, level, at),
+      fill: (domain, level, at, reference) => this.caches.fill(domain, level, at, reference, fill),
+    });
     return isRefusal(leaf) ? leaf : this.caches.fillLeaf(context.domain, address, leaf, fill);
   }
 }

@@ -2,6 +2,7 @@
 import { MessageAddress, MessageData, type InterruptMessage } from '../../devices/interrupt-message';
 import type { Stateful } from '../../memory/stateful';
 import { BoundedMap } from '../bounded-map';
+import { keptSteps } from '../remapping';
 import type { TableMemory } from '../table-memory';
 import { readInterruptEntry, sourceMismatch, type InterruptEntry, type RemappedEntry } from './interrupt-entry';
 import { post, type Posted } from './posting';
@@ -21,8 +22,8 @@ export interface InterruptTable {
 export type CachedEntry = InterruptEntry & Fill;
 export type Remapped =
   | { readonly kind: 'pass'; readonly message: InterruptMessage }
-  | { readonly kind: 'remapped'; readonly message: InterruptMessage; readonly index: number; readonly entry: CachedEntry; readonly hit: boolean }
-  | ({ readonly kind: 'posted'; readonly index: number; readonly entry: CachedEntry; readonly hit: boolean } & Posted)
+  | { readonly kind: 'remapped'; readonly message: InterruptMessage; readonly index: number; readonly entry: CachedEntry }
+  | ({ readonly kind: 'posted'; readonly index: number; readonly entry: CachedEntry } & Posted)
   | { readonly kind: 'blocked'; readonly index: number; readonly refusal: Refusal };
 
 const ENTRIES = 256;
@@ -51,22 +52,20 @@ export class InterruptRemapping implements Stateful<[number, CachedEntry][]> {
     if (subhandle && (data & RemappableData.RESERVED) !== 0) return blocked(refuse(FaultReason.RequestReserved, [], `data ${hex(data)}`));
     if (index >= table.entries) return blocked(refuse(FaultReason.IndexBeyondTable, [], `${index} of ${table.entries}`));
 
-    const cached = this.cache.get(index);
-    const entry = cached ?? this.fetch(index, table, source, now);
+    const entry = this.cache.get(index) ?? this.fetch(index, table, source, now);
     if (isRefusal(entry)) return blocked(entry);
     const mismatch = sourceMismatch(entry, source);
     if (mismatch !== undefined) return blocked(refuse(FaultReason.SourceIdMismatch, entry.walk, mismatch, entry.faultProcessingDisabled));
-    const hit = cached !== undefined;
-    if (entry.kind === 'remapped') return { kind: 'remapped', index, entry, hit, message: remappedMessage(entry, source, table.extended) };
+    if (entry.kind === 'remapped') return { kind: 'remapped', index, entry, message: remappedMessage(entry, source, table.extended) };
     const posted = post(this.memory, entry, source, table.extended);
-    return isRefusal(posted) ? blocked(posted) : { kind: 'posted', index, entry, hit, ...posted };
+    return isRefusal(posted) ? blocked(posted) : { kind: 'posted', index, entry, ...posted };
   }
 
   private fetch(index: number, table: InterruptTable, filledBy: number, filledAt: number): CachedEntry | Refusal {
     const entry = readInterruptEntry(this.memory, table.address + index * Irte.BYTES, table.extended, this.posting);
     if (isRefusal(entry)) return entry;
     const filled = { ...entry, filledBy, filledAt };
-    this.cache.set(index, filled);
+    this.cache.set(index, { ...filled, walk: keptSteps(entry.walk, filledBy, filledAt) });
     return filled;
   }
 
@@ -78,6 +77,10 @@ export class InterruptRemapping implements Stateful<[number, CachedEntry][]> {
     const size = 2 ** indexMask;
     const first = index - (index % size);
     this.cache.deleteWhere((_, i) => i >= first && i < first + size);
+  }
+
+  get cachedEntries(): number {
+    return this.cache.size;
   }
 
   saveState(): [number, CachedEntry][] {

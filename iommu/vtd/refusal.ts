@@ -1,5 +1,6 @@
 /** Why remapping hardware refused, before it is known for whom: a value on its way to the fault log. */
 import type { WalkStep } from '../remapping';
+import type { Fill } from './translation-caches';
 import { FAULT_REASONS, type FaultReasonCode } from './spec/fault-reasons';
 
 export interface Refusal {
@@ -10,6 +11,8 @@ export interface Refusal {
   readonly by: WalkStep | undefined;
   /** FPD of the entry that governs the request. */
   readonly faultProcessingDisabled: boolean;
+  /** The walk is that of a cached translation: who filled it. */
+  readonly translation?: Fill;
 }
 
 /** @param by the entry at fault; it is the last of the walk. */

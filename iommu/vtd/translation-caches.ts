@@ -4,8 +4,9 @@
  */
 import { BoundedMap } from '../bounded-map';
 import type { Stateful } from '../../memory/stateful';
+import { keptSteps } from '../remapping';
 import type { Context } from './context';
-import type { Leaf, PagingStructureCache, TableReference } from './second-level';
+import type { Leaf, TableReference } from './second-level';
 import { SQ_IGNORES } from './spec/interrupts';
 import { coverage } from './spec/tables';
 
@@ -39,7 +40,7 @@ export interface TranslationCachesState {
   readonly domains: [domain: number, leaves: [number, CachedLeaf][], tables: [number, CachedTable][]][];
 }
 
-export class TranslationCaches implements PagingStructureCache, Stateful<TranslationCachesState> {
+export class TranslationCaches implements Stateful<TranslationCachesState> {
   private readonly contexts = new BoundedMap<CachedContext>(CONTEXTS);
   private readonly domains = new BoundedMap<DomainCaches>(DOMAINS);
 
@@ -50,7 +51,7 @@ export class TranslationCaches implements PagingStructureCache, Stateful<Transla
   }
   fillContext(context: Context, fill: Fill): CachedContext {
     const filled = { ...context, ...fill };
-    this.contexts.set(fill.filledBy, filled);
+    this.contexts.set(fill.filledBy, { ...filled, walk: keptSteps(context.walk, fill.filledBy, fill.filledAt) });
     return filled;
   }
 
@@ -73,7 +74,7 @@ export class TranslationCaches implements PagingStructureCache, Stateful<Transla
         address,
         LEAF_LEVELS.find((level) => coverage(level) === leaf.size)!,
       ),
-      filled,
+      { ...filled, walk: keptSteps(leaf.walk, fill.filledBy, fill.filledAt) },
     );
     return filled;
   }
@@ -81,8 +82,9 @@ export class TranslationCaches implements PagingStructureCache, Stateful<Transla
   find(domain: number, level: number, address: number): TableReference | undefined {
     return this.domains.get(domain)?.tables.get(keyOf(address, level));
   }
-  fill(domain: number, level: number, address: number, reference: TableReference): void {
-    this.ofDomain(domain).tables.set(keyOf(address, level), { ...reference, level, first: address - (address % coverage(level)) });
+  fill(domain: number, level: number, address: number, reference: TableReference, { filledBy, filledAt }: Fill): void {
+    const walk = keptSteps(reference.walk, filledBy, filledAt);
+    this.ofDomain(domain).tables.set(keyOf(address, level), { ...reference, walk, level, first: address - (address % coverage(level)) });
   }
 
   private ofDomain(domain: number): DomainCaches {
@@ -125,6 +127,16 @@ export class TranslationCaches implements PagingStructureCache, Stateful<Transla
     const overlaps = (start: number, length: number): boolean => start < first + size && first < start + length;
     caches.leaves.deleteWhere((leaf) => overlaps(leaf.first, leaf.size));
     if (!leavesOnly) caches.tables.deleteWhere((table) => overlaps(table.first, coverage(table.level)));
+  }
+
+  /** Entries of each cache. */
+  get sizes(): Record<'contexts' | 'translations' | 'tables', number> {
+    const sizes = { contexts: this.contexts.size, translations: 0, tables: 0 };
+    for (const [, { leaves, tables }] of this.domains.entries()) {
+      sizes.translations += leaves.size;
+      sizes.tables += tables.size;
+    }
+    return sizes;
   }
 
   saveState(): TranslationCachesState {

@@ -8,7 +8,16 @@ import type { AccessSize, Clock, MmioDevice } from '../../devices/bus';
 import type { InterruptMessage, InterruptSink } from '../../devices/interrupt-message';
 import type { Stateful } from '../../memory/stateful';
 import { citeVtd, type VtdKey } from '../../spec/vtd';
-import { noTranslations, type DmaRemapper, type DmaTranslation, type IommuObserver, type RemappingFault, type TranslationCounts } from '../remapping';
+import {
+  noTranslations,
+  type DmaRemapper,
+  type DmaTranslation,
+  type IommuObserver,
+  type RemappingFault,
+  type StaleUse,
+  type TranslationCounts,
+} from '../remapping';
+import type { IommuReport } from '../report';
 import type { TableMemory } from '../table-memory';
 import { VtdCapabilities, type VtdOptions } from './capabilities';
 import { DmaRemapping, inInterruptRange, type RootTable } from './dma-remapping';
@@ -20,9 +29,10 @@ import { unprotectedRun } from './protected-memory';
 import { isRefusal, type Refusal } from './refusal';
 import { RegisterFile } from './register-file';
 import { registersOf } from './register-layout';
+import { vtdReport } from './report';
 import { FAULT_REASONS, isInterruptReason } from './spec/fault-reasons';
 import { Global, Irta, Pmen, Register, Rtaddr } from './spec/registers';
-import { staleInterrupt, staleTranslation } from './stale';
+import { pathOf, staleDma, staleInterrupt, type Answered } from './stale';
 import { TranslationCaches, type TranslationCachesState } from './translation-caches';
 
 /** Where Intel chipsets have it, and its size. */
@@ -153,8 +163,12 @@ export class Vtd implements DmaRemapper, MmioDevice, Stateful<VtdState> {
     if (!translating) return this.passThrough(requester, address, address, length, write);
     const result = this.dma.translate(this.rootTable, requester, address, length, write, this.around.clock.now());
     if (isRefusal(result)) return { kind: 'blocked', fault: this.fault(result, write ? 'write' : 'read', requester, address) };
-    if (this.observer.stale !== undefined)
-      for (const use of staleTranslation(this.around.memory, this.rootTable, requester, address, result)) this.observer.stale(use);
+    const { stale } = this.observer;
+    if (stale !== undefined) {
+      const { context, leaf, leafHit } = result;
+      const path = { context: context.walk, pages: leaf?.walk ?? [], translation: leafHit ? leaf : undefined };
+      for (const use of staleDma(this.around.memory, this.rootTable, this.answered(requester, address, false), path)) stale(use);
+    }
     if (result.leaf === undefined) return this.passThrough(requester, address, result.physical, result.length, write);
     this.counts.translations++;
     return { kind: 'mapped', physical: result.physical, length: result.length };
@@ -201,8 +215,9 @@ export class Vtd implements DmaRemapper, MmioDevice, Stateful<VtdState> {
         return undefined;
       case 'remapped':
       case 'posted': {
-        const stale = this.observer.stale && result.hit ? staleInterrupt(around.memory, interruptTable, message.source, result.index, result.entry) : undefined;
-        if (stale !== undefined) this.observer.stale?.(stale);
+        const { stale } = this.observer;
+        if (stale !== undefined)
+          for (const use of staleInterrupt(around.memory, interruptTable, this.answered(message.source, result.index, false), result.entry.walk)) stale(use);
         if (result.kind === 'remapped') counts.interrupts++;
         else counts.posted++;
         return result.kind === 'remapped' ? result.message : result.notification;
@@ -212,6 +227,19 @@ export class Vtd implements DmaRemapper, MmioDevice, Stateful<VtdState> {
 
   // ---- faults ----
 
+  private answered(requester: number, address: number, refused: boolean): Answered {
+    return { requester, address, refused, usedAt: this.around.clock.now() };
+  }
+
+  /** Which entries that a refusal came from are no longer in memory so. */
+  private staleBehind({ walk, translation }: Refusal, request: RemappingFault['request'], requester: number, address: number): StaleUse[] {
+    if (this.observer.fault === undefined && this.observer.stale === undefined) return [];
+    const answered = this.answered(requester, address, true);
+    const { memory } = this.around;
+    if (request === 'interrupt') return staleInterrupt(memory, this.interruptTable, answered, walk);
+    return staleDma(memory, this.rootTable, answered, pathOf(walk, translation));
+  }
+
   private fault(refusal: Refusal, request: RemappingFault['request'], requester: number, address: number): RemappingFault {
     if (request === 'interrupt') this.counts.blockedInterrupts++;
     else this.counts.blocked++;
@@ -219,6 +247,8 @@ export class Vtd implements DmaRemapper, MmioDevice, Stateful<VtdState> {
     const page = address - (address % PAGE);
     const [low, high] = isInterruptReason(reason) ? [0, address * 0x1_0000] : [page % 2 ** 32, Math.floor(page / 2 ** 32)];
     const recorded = !faultProcessingDisabled && this.faults.record({ requester, reason, low, high, read: request === 'read' });
+    const stale = this.staleBehind(refusal, request, requester, address);
+    for (const use of stale) this.observer.stale?.(use);
     const fault: RemappingFault = {
       unit: 'VT-d',
       request,
@@ -230,6 +260,7 @@ export class Vtd implements DmaRemapper, MmioDevice, Stateful<VtdState> {
       refusedBy: by,
       recorded,
       source: citeVtd(FAULT_REASONS[reason].cite),
+      ...(stale.length > 0 && { stale }),
     };
     this.observer.fault?.(fault);
     return fault;
@@ -242,6 +273,14 @@ export class Vtd implements DmaRemapper, MmioDevice, Stateful<VtdState> {
   }
   writeMmio(offset: number, size: AccessSize, value: number): void {
     this.registers.writeMmio(offset, size, value);
+  }
+
+  /** For people. Changes nothing. */
+  report(): IommuReport {
+    return {
+      ...vtdReport((offset) => this.readMmio(offset, 4), this.capabilities.faultRecords),
+      cached: { ...this.caches.sizes, interrupts: this.interrupts.cachedEntries },
+    };
   }
 
   saveState(): VtdState {

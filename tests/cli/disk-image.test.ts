@@ -1,11 +1,17 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, linkSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openDrives } from '../../cli/disk-image';
+import { PassThrough } from 'node:stream';
+import type { Logger } from 'pino';
+import { diskLog, failureTeller, openDrives } from '../../cli/disk-image';
+import { createGuestRunner } from '../../cli/guest-machine';
+import { main } from '../../cli/main';
+import type { Io } from '../../cli/run-command';
 import { DiskImage } from '../../library/disk-image';
 import { parseDrive } from '../../cli/drive-option';
 import { checkRunOptions } from '../../cli/run-options';
+import { image, TestClient } from '../debugger/dap/client';
 
 let folder: string;
 beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'disk-'))));
@@ -16,6 +22,15 @@ const file = (name: string, bytes: Uint8Array | string = new Uint8Array(1024)): 
   writeFileSync(path, bytes);
   return path;
 };
+
+/** A process that nobody looks at, but for its complaints. */
+const ioOf = (errors: string[]): Io => ({
+  stdin: new PassThrough(),
+  stdout: new PassThrough(),
+  stderr: { write: (text) => errors.push(String(text)) },
+  now: () => 0,
+  onInterrupt: () => () => {},
+});
 
 describe('--drive', () => {
   test.each([
@@ -58,9 +73,27 @@ describe('an image', () => {
       () => file('q', Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), Buffer.alloc(508)])),
       'a qcow2 image; convert it, with qemu-img convert -O raw',
     ],
+    ['a VHD of a fixed size', () => file('vhd', Buffer.concat([Buffer.alloc(1024), Buffer.from('conectix'), Buffer.alloc(504)])), 'it is a VHD image'],
+    // What `qemu-img create -f vdi` writes: a text, and the signature BEDA107Fh behind it.
+    [
+      'a VDI image',
+      () =>
+        file('vdi', Buffer.concat([Buffer.from('<<< QEMU VM Virtual Disk Image >>>\n'.padEnd(0x40, '\0')), Buffer.from('7f10dabe', 'hex'), Buffer.alloc(444)])),
+      'it is a VDI image; convert it',
+    ],
     ['no regular file', () => '/dev/null', 'it is not a regular file'],
+    [
+      'a pipe, whose other end nobody waits for',
+      () => {
+        const pipe = join(folder, 'pipe');
+        if (!existsSync(pipe)) execFileSync('mkfifo', [pipe]);
+        return pipe;
+      },
+      'it is not a regular file',
+    ],
   ])('%s: one clear message, and no lock is left', (_, path, message) => {
-    expect(() => DiskImage.open(path(), false)).toThrow(message);
+    const name = path();
+    for (const readOnly of [false, true]) expect(() => DiskImage.open(name, readOnly)).toThrow(message);
     expect(readdirSync(folder).filter((name) => name.includes('.lock'))).toEqual([]);
   });
 
@@ -73,46 +106,17 @@ describe('an image', () => {
   });
 });
 
-describe('the lock', () => {
-  test('a second writer is refused, by any name of the file; a reader too; after the end both may', () => {
-    const path = file('disk');
-    symlinkSync(path, join(folder, 'alias'));
-    const first = DiskImage.open(path, false);
-    expect(() => DiskImage.open(join(folder, 'alias'), false)).toThrow(`is in use: process ${process.pid} writes it`);
-    expect(() => DiskImage.open(path, true)).toThrow('is in use');
-    first.close();
-    DiskImage.open(path, true).close();
-    DiskImage.open(path, false).close();
-    expect(existsSync(`${path}.lock`)).toBe(false);
-  });
-
-  test('that a process left behind which is no more does not count', () => {
-    const path = file('disk');
-    const { pid } = spawnSync(process.execPath, ['-e', '']);
-    for (const stale of [JSON.stringify({ pid, started: '1' }), JSON.stringify({ pid: process.pid, started: '1' }), 'half a lo']) {
-      writeFileSync(`${path}.lock`, stale);
-      DiskImage.open(path, false).close();
-      expect(readdirSync(folder)).toEqual(['disk']);
-    }
-  });
-
-  test('of another user is in force', () => {
-    const path = file('disk');
-    writeFileSync(`${path}.lock`, JSON.stringify({ pid: 1, started: '' }));
-    linkSync(`${path}.lock`, `${path}.kept`);
-    expect(() => DiskImage.open(path, false)).toThrow('process 1 writes it');
-    expect(existsSync(`${path}.lock`)).toBe(true);
-  });
-});
-
 describe('drives', () => {
-  test('--snapshot-disk leaves the file alone, needs no lock, and can be part of snapshots', () => {
+  test('--snapshot-disk leaves the file alone, is a reader to others, and can be part of snapshots', () => {
     const path = file('disk');
     const { drives, close } = openDrives([parseDrive(path)], true);
     const [{ backend }] = drives;
     expect([backend.readOnly, backend.write(0, new Uint8Array(512).fill(1)), backend.read(0, 1)]).toEqual([false, true, Uint8Array.of(1)]);
-    expect([readFileSync(path)[0], existsSync(`${path}.lock`), 'saveState' in backend]).toEqual([0, false, true]);
+    expect([readFileSync(path)[0], 'saveState' in backend]).toEqual([0, true]);
+    DiskImage.open(path, true).close();
+    expect(() => DiskImage.open(path, false)).toThrow('is in use: this process reads it');
     close();
+    expect(readdirSync(folder)).toEqual(['disk']);
   });
 
   test('all or none: the locks of the others are given back', () => {
@@ -123,6 +127,48 @@ describe('drives', () => {
 
   test('the same file twice is refused', () => {
     const path = file('disk');
-    expect(() => openDrives([parseDrive(path), parseDrive(path)], false)).toThrow('is in use');
+    expect(() => openDrives([parseDrive(path), parseDrive(path)], false)).toThrow('is given twice');
+  });
+
+  test('a debugger reads its disks until the session ends', async () => {
+    const path = file('disk');
+    const client = await TestClient.connect();
+    await client.run({ program: image('tour'), drive: [path], stopOnEntry: true });
+    expect(readdirSync(folder)).toEqual(['disk', expect.stringMatching(/^disk\.lock\.read\./)]);
+    await client.stop();
+    for (let tries = 0; tries < 100 && readdirSync(folder).length > 1; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(readdirSync(folder)).toEqual(['disk']);
+  });
+
+  test('more than the PCI bus has room for: one line, and the status of bad usage', async () => {
+    const spin = file('spin.bin', Buffer.from('ebfe', 'hex'));
+    const drives = Array.from({ length: 28 }, () => ['--drive', `${file('disk')},readonly`]).flat();
+    const errors: string[] = [];
+    for (const command of ['run', 'debug']) expect(await main([command, spin, '--format', 'flat32', ...drives], ioOf(errors), createGuestRunner)).toBe(2);
+    const message = 'vmexit: --drive, --device: 28 disks and devices: the PCI bus has room for 27; leave some out\n';
+    expect(errors).toEqual([message, message]);
+    expect(readdirSync(folder).sort()).toEqual(['disk', 'spin.bin']);
+  });
+
+  test('what the host could not do is told once for a disk and a kind of failure', () => {
+    const told: string[] = [];
+    const observe = failureTeller((message) => told.push(message));
+    const full = { kind: 'failure', request: 'write', reason: 'no space is left on the device' } as const;
+    observe({ kind: 'sync' }, 'a.img');
+    for (const path of ['a.img', 'a.img', 'b.img']) observe(full, path);
+    observe({ ...full, request: 'flush' }, 'a.img');
+    expect(told).toEqual([
+      'disk a.img: write failed: no space is left on the device; the guest is told of an I/O error',
+      'disk b.img: write failed: no space is left on the device; the guest is told of an I/O error',
+      'disk a.img: flush failed: no space is left on the device; the guest is told of an I/O error',
+    ]);
+  });
+
+  test('that is a warning of the log, which the trace does not hide', () => {
+    const [warn, trace] = [jest.fn(), jest.fn()];
+    const failure = { kind: 'failure', request: 'read', reason: 'the file has become shorter' } as const;
+    for (const isLevelEnabled of [() => false, () => true]) diskLog({ warn, trace, isLevelEnabled } as unknown as Logger)(failure, 'a.img');
+    expect(warn).toHaveBeenCalledTimes(2);
+    expect(trace.mock.calls).toEqual([[{ disk: 'a.img', ...failure }]]);
   });
 });

@@ -1,5 +1,5 @@
 /** APIC-access, APIC-write and EOI exits in words. SDM "Exit Qualification for APIC-Access VM Exits from Linear Accesses and Guest-Physical Accesses". */
-import { vmxCause, type VmxExitState } from '../../debugger/explain/vmx-causes';
+import { vmxCause } from '../../debugger/explain/vmx-causes';
 import { describeQualification } from '../../debugger/explain/vmx-qualification';
 
 it.each([
@@ -17,13 +17,13 @@ it('virtualized EOI: the vector; APIC write: the page offset', () => {
 });
 
 it('the causes name the field that decided', () => {
-  const s: VmxExitState = {
-    low: (field) => (field === 'EXIT_QUALIFICATION' ? 0x81 : 5),
+  const s = {
+    low: (field: string) => (field === 'EXIT_QUALIFICATION' ? 0x81 : 5),
     read: () => 0xb000n,
     rcx: 0,
   };
-  expect(vmxCause(43, s)).toMatch(/below the TPR threshold \(5\).*"TPR Virtualization"/);
-  expect(vmxCause(44, s)).toMatch(/APIC-access page \(0xb000\).*"Virtualizing Memory-Mapped APIC Accesses"/);
-  expect(vmxCause(45, s)).toMatch(/interrupt 0x81, whose bit in EOI-exit bitmap 2 is 1.*"EOI Virtualization"/);
-  expect(vmxCause(56, s)).toMatch(/"APIC-Write VM Exits"/);
+  expect(vmxCause({ ...s, reason: 43 })).toMatch(/below the TPR threshold \(5\).*"TPR Virtualization"/);
+  expect(vmxCause({ ...s, reason: 44 })).toMatch(/APIC-access page \(0xb000\).*"Virtualizing Memory-Mapped APIC Accesses"/);
+  expect(vmxCause({ ...s, reason: 45 })).toMatch(/interrupt 0x81, whose bit in EOI-exit bitmap 2 is 1.*"EOI Virtualization"/);
+  expect(vmxCause({ ...s, reason: 56 })).toMatch(/"APIC-Write VM Exits"/);
 });

@@ -1,10 +1,10 @@
-import { parseRecording, RecordingError, RECORDING_VERSION, type RecordingLine } from '../../debugger/recording';
+import { parseRecording, RecordingError, recordingText, RECORDING_VERSION, type RecordingHeader, type RecordingLine } from '../../debugger/recording';
 import { RecordedRun } from '../../debugger/recorder';
 import { Replay, type ReplayResult } from '../../debugger/replay';
 import { complete } from '../../debugger/target';
 import { BACKENDS, debugSession, guestConfig, Outside, type Backend } from './debug-guests';
 
-const HEADER = {
+const HEADER: RecordingHeader = {
   recording: RECORDING_VERSION,
   machine: {
     imageName: 'x',
@@ -19,7 +19,7 @@ const HEADER = {
     seed: 0,
   },
   files: { image: { path: 'x', sha256: '' }, modules: [] },
-} as const;
+};
 
 /** A run with typing between slices and in answer to the console. */
 function record(backend: Backend): { lines: RecordingLine[]; outside: Outside } {
@@ -46,7 +46,7 @@ function record(backend: Backend): { lines: RecordingLine[]; outside: Outside } 
 }
 
 function replay(lines: readonly RecordingLine[], backend: Backend): ReplayResult {
-  const text = [HEADER, ...lines].map((line) => `${JSON.stringify(line)}\n`).join('');
+  const text = [HEADER, ...lines].map(recordingText).join('');
   const work = new Replay(parseRecording(text), { ...guestConfig(backend), serialOutput: () => {} }).run();
   for (;;) {
     const { done, value } = work.next();
@@ -68,7 +68,22 @@ describe.each(BACKENDS)('a recording, %s', (backend) => {
   });
 
   it('without its end is compared as far as it goes', () => {
-    expect(replay(lines.slice(0, -1), backend)).toMatchObject({ divergence: undefined, incomplete: true });
+    const cut = lines.slice(0, -1);
+    const { instructions } = cut.findLast((line) => 'moments' in line)!;
+    const result = replay(cut, backend);
+    expect(result).toMatchObject({ divergence: undefined, incomplete: true });
+    // Further than the last mark, of which so short a run has none.
+    expect(result.instructions).toBeGreaterThan(instructions - 1000);
+    expect(result.compared).toBeGreaterThan(100);
+  });
+
+  it('with nothing but inputs has nothing that could be compared', () => {
+    expect(
+      replay(
+        lines.filter((line) => 'input' in line),
+        backend,
+      ),
+    ).toMatchObject({ divergence: undefined, incomplete: true, compared: 0 });
   });
 });
 
@@ -128,14 +143,22 @@ describe('files that are no recordings', () => {
     ['hello\n', /not a recording/],
     ['{"a":1}\n', /not a recording/],
     [`${JSON.stringify({ ...HEADER, recording: 99 })}\n`, /format 99/],
-    [`${JSON.stringify({ ...HEADER, recording: 1 })}\n`, /format 1, which this vmexit \(2\) no longer reads/],
-    [`${JSON.stringify(HEADER)}\n{"input":1}\n`, /line 2 is no part/],
-    [`${JSON.stringify(HEADER)}\nnonsense\n`, /line 2 is not JSON/],
+    [`${JSON.stringify({ ...HEADER, recording: 1 })}\n`, /format 1, which this vmexit \(3\) no longer reads/],
+    [`${JSON.stringify({ ...HEADER, recording: 2 })}\n{"input":1}\n`, /line 2 is no part/],
+    [`${JSON.stringify({ ...HEADER, recording: 2 })}\nnonsense\n`, /line 2 is not JSON/],
+    [`${JSON.stringify(HEADER)}\n`, /line 1 is not as it was written/],
+    [`${recordingText(HEADER)}{"input":"AA==","tick":1}\n`, /line 2 is not as it was written/],
+    [`${recordingText(HEADER).replace('"seed":0', '"seed":1')}`, /line 1 is not as it was written/],
+    [recordingText(HEADER) + recordingText({ input: 'AA==', tick: 1 }).replace('AA', 'AB'), /line 2 is not as it was written/],
   ])('%#', (text, message) => {
     expect(() => parseRecording(text)).toThrow(RecordingError);
     expect(() => parseRecording(text)).toThrow(message);
   });
   it('a last line that was cut off is left out', () => {
-    expect(parseRecording(`${JSON.stringify(HEADER)}\n{"input":"AA==","ti`).lines).toEqual([]);
+    expect(parseRecording(`${recordingText(HEADER)}{"input":"AA==","ti`).lines).toEqual([]);
+  });
+  it('the format before, without sums, is read', () => {
+    const line = { input: 'AA==', tick: 1 };
+    expect(parseRecording(`${JSON.stringify({ ...HEADER, recording: 2 })}\n${JSON.stringify(line)}\n`).lines).toEqual([line]);
   });
 });

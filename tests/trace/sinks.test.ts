@@ -113,6 +113,12 @@ describe('symbols', () => {
     [0xffff_ffff_8300_0000n, '0xffffffff83000000'],
   ])('%i is %s', (address, name) => expect(table.describe(address)).toBe(name));
   test('by name', () => expect(table.addressOf('helper')).toBe(0xffff_ffff_8100_0100n));
+  test('offsets of per-CPU variables have a value, and name no small numbers; low symbols of a table without an upper half do', () => {
+    const kernel = SymbolTable.parse('0000000000000000 A fixed_percpu_data\n0000000000020000 A cpu_info\nffffffff81000000 T _text\n');
+    expect([kernel.at(5n), kernel.at(0x2_0010n), kernel.addressOf('cpu_info')]).toEqual([undefined, undefined, 0x2_0000n]);
+    expect(kernel.describe(0xffff_ffff_8100_0001n)).toBe('_text+0x1');
+    expect(SymbolTable.parse('0000000000007c00 T boot\n').describe(0x7c01n)).toBe('boot+0x1');
+  });
   test('a file without symbols is refused', () => expect(() => SymbolTable.parse('hello\n')).toThrow(/System\.map/));
 });
 

@@ -12,6 +12,12 @@ import type { Vmx } from '../vmx';
 import { ENTERED, EXITED, VmInstructionError, type EntryResult } from './result';
 
 export function enterGuest(vmx: Vmx, instruction: 'VMLAUNCH' | 'VMRESUME'): EntryResult {
+  const result = enter(vmx, instruction);
+  if (result.kind === 'fail-valid' || result.kind === 'fail-invalid') vmx.observer.refused?.(vmx, result);
+  return result;
+}
+
+function enter(vmx: Vmx, instruction: 'VMLAUNCH' | 'VMRESUME'): EntryResult {
   const { cpu, vmcs } = vmx;
 
   // "Basic VM-Entry Checks".

@@ -53,6 +53,15 @@ export function encodeEvent(event: IommuEvent): [low: bigint, high: bigint] {
   return [low, event.address];
 }
 
+const NAMES = new Map(Object.entries(EventCode).map(([name, code]): [number, EventName] => [code, name as EventName]));
+
+/** What the lower half of an entry tells of every event that a device causes. */
+export function decodeEvent(low: bigint): { code: number; name: EventName | undefined; device: number; interrupt: boolean; write: boolean } {
+  const code = Number(low >> Position.CODE);
+  const bit = (position: bigint): boolean => ((low >> position) & 1n) !== 0n;
+  return { code, name: NAMES.get(code), device: Number(low & 0xffffn), interrupt: bit(Position.I), write: bit(Position.RW) };
+}
+
 /** Events that the hardware event registers keep too (HESup). */
 export const HARDWARE_EVENTS: readonly EventName[] = ['DEV_TAB_HARDWARE_ERROR', 'PAGE_TAB_HARDWARE_ERROR', 'COMMAND_HARDWARE_ERROR'];
 

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { decode } from '../../../cpu/decoder/decode';
 import type { CodeSize } from '../../../cpu/decoder/insn';
 import { IcedOracle } from './iced-oracle';
+import { runs } from '../../runs';
 
 const CODE_SIZES: readonly CodeSize[] = [16, 32, 64];
 const oracle = new IcedOracle();
@@ -148,7 +149,7 @@ describe('the decoder agrees with iced-x86', () => {
 describe('bytes behind `end`', () => {
   test.each(CODE_SIZES)('never matter: a cut instruction is undefined, a whole one the same, %i-bit code', (codeSize) => {
     const random = byteStream(0x5eed_5eed);
-    for (let run = 0; run < 5000; run++) {
+    for (let run = 0; run < runs(1200); run++) {
       const bytes = Uint8Array.from({ length: 20 }, random);
       if (run % 3 === 0) bytes[0] = 0x0f;
       if (run % 5 === 0) bytes[1] = 0x0f;

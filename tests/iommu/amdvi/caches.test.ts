@@ -47,11 +47,13 @@ describe('IOTLB', () => {
         cache: 'IOTLB',
         requester: OTHER_DEVICE,
         address: 0x3020,
+        refused: false,
         filledBy: DEVICE,
         filledAt: 1000,
-        cached: { table: 'level 1 PTE', address: entry, value: [pte(0x5_3000)] },
+        cached: { table: 'level 1 PTE', address: entry, value: [pte(0x5_3000)], read: { by: DEVICE, at: 1000 } },
         now: [0n],
-        missing: 'INVALIDATE_IOMMU_PAGES',
+        usedAt: 2000,
+        missing: 'INVALIDATE_IOMMU_PAGES: domain 7, address 0x3000',
       },
     ]);
     bench.command(invalidatePages(DOMAIN, 0x3000));
@@ -144,7 +146,11 @@ describe('page directory entries', () => {
     // The walk begins at the cached directory entry.
     expect(bench.read(0x3000)).toBe(0x5_3000);
     expect(bench.read(0x3000)).toBe(0x5_3000);
-    expect(bench.stale[0]).toMatchObject({ cache: 'IOTLB', cached: { table: 'level 2 PDE', address: ROOT }, now: [pde(NEW_TABLE, 1)] });
+    const old = { cached: { table: 'level 2 PDE', address: ROOT }, now: [pde(NEW_TABLE, 1)] };
+    expect(bench.stale).toMatchObject([
+      { cache: 'page directory cache', ...old },
+      { cache: 'IOTLB', ...old },
+    ]);
     bench.command(invalidatePages(DOMAIN, 0x3000, 2));
     expect(bench.read(0x3000)).toBe(0xa_0000);
   });
@@ -167,7 +173,7 @@ describe('device table cache', () => {
         filledAt: 5,
         cached: { table: 'device table entry', address: DEVICE_TABLE + 32 * DEVICE, value: dte({ mode: 2 }) },
         now: dte({ mode: 0, permissions: 0n }),
-        missing: 'INVALIDATE_DEVTAB_ENTRY',
+        missing: 'INVALIDATE_DEVTAB_ENTRY: device 0x20',
       },
     ]);
     bench.command(invalidateDevice(OTHER_DEVICE), invalidatePages(DOMAIN, ALL_PAGES, 3));
@@ -217,7 +223,7 @@ describe('interrupt table cache', () => {
         address: 2,
         cached: { address: at, value: [0x0041_0001n] },
         now: [0x0042_0001n],
-        missing: 'INVALIDATE_INTERRUPT_TABLE',
+        missing: 'INVALIDATE_INTERRUPT_TABLE: device 0x20',
       },
     ]);
     bench.command(invalidateInterrupts(OTHER_DEVICE), invalidateDevice(DEVICE));

@@ -71,7 +71,7 @@ describe('a rogue device', () => {
     expect(dma.write(0x1000, Uint8Array.of(1))).toBe(true);
     memory.write64(ROOT + 8, 0n);
     expect(dma.write(0x1000, Uint8Array.of(2))).toBe(true);
-    expect([memory.read8(BUFFER), bench.stale.map((s) => s.missing)]).toEqual([2, ['INVALIDATE_IOMMU_PAGES']]);
+    expect([memory.read8(BUFFER), bench.stale.map((s) => s.missing)]).toEqual([2, ['INVALIDATE_IOMMU_PAGES: domain 7, address 0x1000']]);
     bench.command(invalidatePages(DOMAIN, 0x1000));
     expect(dma.write(0x1000, Uint8Array.of(3))).toBe(false);
     expect(memory.read8(BUFFER)).toBe(2);

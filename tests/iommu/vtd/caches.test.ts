@@ -36,15 +36,18 @@ describe('IOTLB', () => {
         cache: 'IOTLB',
         requester: DEVICE,
         address: 0x1234,
+        refused: false,
         filledBy: DEVICE,
         filledAt: 111,
-        cached: { table: 'SL-PTE', address: 0x2_2008, value: [0x5003n] },
+        cached: { table: 'SL-PTE', address: 0x2_2008, value: [0x5003n], read: { by: DEVICE, at: 111 } },
         now: [0x6003n],
+        usedAt: 222,
         missing: 'IOTLB invalidation, page-selective: domain 7, address 0x1000, mask 0',
       },
     ]);
     expect(explainStale(b.stale[0])).toBe(
-      'VT-d: 00:04.0 used a stale translation of 0x1234 from the IOTLB, filled by 00:04.0 at tick 111: SL-PTE at 0x22008 = 0x5003 then, 0x6003 now. ' +
+      'VT-d: 00:04.0 used a stale translation of 0x1234 from the IOTLB, filled by 00:04.0 at tick 111: SL-PTE at 0x22008 = 0x5003 then, 0x6003 now; ' +
+        'it changed between tick 111 and this use at tick 222. ' +
         'Missing: IOTLB invalidation, page-selective: domain 7, address 0x1000, mask 0',
     );
   });
