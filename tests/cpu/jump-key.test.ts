@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { jumpKeyHigh, jumpKeyLow, linearHighOfJump, linearLowOfJump, modeOfJump } from '../../cpu/jump-key';
 import { jumpIndex } from '../../cpu/stage/jump-hash';
+import { runs } from '../runs';
 
 interface Place {
   readonly la57: boolean;
@@ -50,7 +51,7 @@ describe('jump-cache tags', () => {
         const possible = b.mode === 2 ? (twin.high << width) >> width === (twin.high | 0) : twin.high === 0;
         expect(possible && !same(a, twin) && jumpIndex(twin.low) === jumpIndex(a.low)).toBe(false);
       }),
-      { numRuns: 5000 },
+      { numRuns: runs(1500) },
     );
   });
 });

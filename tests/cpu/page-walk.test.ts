@@ -4,6 +4,7 @@ import { Cr0, Cr4, Efer, Flag, UNWIND, type Cpu } from '../../cpu/cpu';
 import { R } from '../../cpu/layout';
 import { Access } from '../../cpu/mmu';
 import { longMode } from './system/processor';
+import { runs } from '../runs';
 
 const WIDTH = 46;
 const TABLES = 0x10_0000;
@@ -132,7 +133,7 @@ describe('4-level and 5-level paging', () => {
           for (const [address, value] of before) expect(memory.read64(address)).toBe(value | (expected.bits.get(address) ?? 0n));
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: runs(600) },
     );
     for (const levels of [4, 5]) for (const outcome of ['mapped', 'fault0', 'fault1', 'fault9']) expect(seen).toContain(`${levels} ${outcome}`);
   });

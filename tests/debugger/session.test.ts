@@ -4,6 +4,7 @@ import type { Session } from '../../debugger/session';
 import { Guest } from '../../hypervisor/guest';
 import { guestDigest } from '../guest-digest';
 import { BACKENDS, debugSession, guestConfig, runToInstructions, straightRun } from './debug-guests';
+import { runs } from '../runs';
 
 const run = (session: Session): Stop => complete(session.resume());
 const TOUR_INSTRUCTIONS = 50_000;
@@ -43,7 +44,7 @@ describe.each(BACKENDS)('a guest under the debugger, %s', (backend) => {
         runToInstructions(straight, here);
         expect(guestDigest(session.timeline.guest)).toBe(guestDigest(straight));
       }),
-      { numRuns: 6 },
+      { numRuns: runs(2) },
     );
     // Nothing was printed twice.
     run(session);

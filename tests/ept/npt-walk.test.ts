@@ -4,6 +4,7 @@ import { NestedAccess } from '../../cpu/interfaces';
 import { Npt, type NptFault } from '../../ept/npt';
 import type { NestedPagingMode } from '../../ept/npt-format';
 import { PhysicalMemory } from '../../memory/physical-memory';
+import { runs } from '../runs';
 
 const WIDTH = 38;
 const TABLES = 0x2000;
@@ -157,7 +158,7 @@ describe('nested walk', () => {
           }
         },
       ),
-      { numRuns: 4000 },
+      { numRuns: runs(1000) },
     );
     // The tables were not so odd that a format never mapped anything.
     expect([...seen].sort()).toEqual(['2 fault', '2 mapped', '3 fault', '3 mapped', '4 fault', '4 mapped', '5 fault', '5 mapped']);

@@ -5,6 +5,7 @@ import type { GuestState } from '../../hypervisor/guest-state';
 import { pagesBeside } from '../../memory/ram-state';
 import { exactDigest, guestDigest } from '../guest-digest';
 import { SNAPSHOT_KERNEL, snapshotKernelOutput } from './snapshot-kernel';
+import { runs } from '../runs';
 
 const LIMIT = 1e9;
 const MEMORY = 16 << 20;
@@ -102,7 +103,7 @@ describe.each(['bare', 'vmx', 'svm'] as const)('%s', (backend) => {
     for (let tick = 1999; run.guest.run(tick).kind === 'limit'; tick += 3989) points.push({ state: run.guest.saveState(), digest: guestDigest(run.guest) });
     expect(points.length).toBeGreaterThan(15);
     // Each one after each other one would take long: a walk that meets near and far neighbours in both directions.
-    for (let i = 0, n = 0; n < 3 * points.length; n++, i = (i * 7 + 5) % points.length) {
+    for (let i = 0, n = 0; n < runs(1) * points.length; n++, i = (i * 7 + 5) % points.length) {
       run.guest.restoreState(points[i].state);
       expect(guestDigest(run.guest)).toBe(points[i].digest);
       run.guest.run(run.guest.time + 701 * (n % 5));

@@ -125,7 +125,7 @@ describe('the decoder agrees with iced-x86', () => {
       fc.property(instruction, fc.constantFrom(...CODE_SIZES), ([prefixes, map, rest], codeSize) => {
         expect(oracle.difference(Uint8Array.from([...prefixes, ...map, ...rest]), codeSize)).toBe('');
       }),
-      { numRuns: 5000, seed: 1 },
+      { numRuns: runs(1500), seed: 1 },
     );
   });
 

@@ -4,6 +4,7 @@ import { encodePacket } from '../../../debugger/gdb/packet';
 import { complete } from '../../../debugger/target';
 import { debugSession } from '../debug-guests';
 import { little, Wire } from './wire';
+import { runs } from '../../runs';
 
 const hex = (value: bigint): string => value.toString(16);
 /** By the order of the target description: sixteen general registers, then RIP. */
@@ -396,6 +397,6 @@ test('whatever comes in, nothing breaks: the stub still answers, and the guest c
         if (wire.ask('qC') !== 'QC1') throw new Error(`no answer after ${JSON.stringify(bodies)}`);
       },
     ),
-    { numRuns: 300 },
+    { numRuns: runs(100) },
   );
 });

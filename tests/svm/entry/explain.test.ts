@@ -9,6 +9,7 @@ import { SvmFeature } from '../../../svm/features';
 import { FIELDS, FIELD_NAMES, fieldAt } from '../../../svm/vmcb/fields';
 import type { VmcbField } from '../../../svm/vmcb/layout';
 import { PAE_GUEST, PROCESSOR, REAL_MODE_GUEST, VmcbImage, type Patch } from './vmcb-image';
+import { runs } from '../../runs';
 
 const explanations = (patch: Patch, processor = {}): string[] => violations(new VmcbImage(patch, processor)).map(explain);
 
@@ -134,7 +135,7 @@ describe('the tables', () => {
       fc.property(anyImage, (image) => {
         expect(firstBroken(image)?.id).toBe(violations(image)[0]?.check.id);
       }),
-      { numRuns: 5000 },
+      { numRuns: runs(1000) },
     ));
 
   it('have no rule that could break in a group that does not apply', () =>
