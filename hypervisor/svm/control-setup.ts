@@ -1,14 +1,12 @@
 /** The control area of a virtual processor's VMCB: what a kernel module fills in before its first VMRUN. */
 import type { Cpu } from '../../cpu/cpu';
 import type { CpuProfile } from '../../cpu/interfaces';
-import { msrsOf } from '../../cpu/system/msr';
 import { Intercept3, Intercept4, NestedControl, VIntr } from '../../svm/controls';
 import { VMCB } from '../../svm/vmcb/layout';
 import type { HostFrames } from '../frames';
+import { passedThroughMsrs } from '../passed-through-msrs';
 import type { ControlBlock } from './control-block';
 
-/** MSRs that the guest may use directly: VMRUN, VMLOAD and their counterparts switch them, or the hypervisor has no use for them. */
-const PASSED_THROUGH = [0xc000_0081, 0xc000_0082, 0xc000_0083, 0xc000_0084, 0xc000_0100, 0xc000_0101, 0xc000_0102, 0xc000_0103, 0x174, 0x175, 0x176, 0x277];
 const TSC_MSR = 0x10;
 const GUEST_ASID = 1;
 const CR8 = 1 << 8;
@@ -73,8 +71,7 @@ function msrPermissionMap(cpu: Cpu, guest: CpuProfile, frames: HostFrames): numb
     const bit = (index >= 0xc000_0000 ? 0x2000 : 0) * 2 + (index & 0x1fff) * 2 + (write ? 1 : 0);
     bits[bit >>> 3] &= ~(1 << (bit & 7));
   };
-  for (const index of PASSED_THROUGH) {
-    if (!msrsOf(guest).has(index)) continue;
+  for (const index of passedThroughMsrs(guest)) {
     clear(index, false);
     clear(index, true);
   }

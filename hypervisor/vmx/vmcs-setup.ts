@@ -2,10 +2,10 @@
 import { Cr0, Cr4, type Cpu } from '../../cpu/cpu';
 import type { CpuProfile } from '../../cpu/interfaces';
 import { R } from '../../cpu/layout';
-import { msrsOf } from '../../cpu/system/msr';
 import { EntryControl, ExitControl, PinBased, Primary, Secondary } from '../../vmx/controls';
 import type { Vmx } from '../../vmx/vmx';
 import type { HostFrames } from '../frames';
+import { passedThroughMsrs } from '../passed-through-msrs';
 import { RootSelector, type RootProgram } from '../root-program';
 import type { Components } from './components';
 
@@ -16,11 +16,6 @@ const TRUE_PIN = 0x48d,
   TRUE_ENTRY = 0x490,
   SECONDARY = 0x48b;
 const FEATURE_CONTROL_MSR = 0x3a;
-/**
- * MSRs that the guest may use directly, because the hypervisor itself does not, or because entries and exits switch them. Not EFER: a VM
- * may have fewer features than the processor, and then fewer bits there.
- */
-const PASSED_THROUGH = [0xc000_0081, 0xc000_0082, 0xc000_0083, 0xc000_0084, 0xc000_0100, 0xc000_0101, 0xc000_0102, 0xc000_0103, 0x174, 0x175, 0x176, 0x277];
 const TSC_MSR = 0x10;
 const GUEST_VPID = 1;
 
@@ -131,8 +126,7 @@ function msrBitmap(cpu: Cpu, guest: CpuProfile, frames: HostFrames): number {
     const at = (index >= 0xc000_0000 ? 1024 : 0) + (write ? 2048 : 0) + ((index & 0x1fff) >>> 3);
     bits[at] &= ~(1 << (index & 7));
   };
-  for (const index of PASSED_THROUGH) {
-    if (!msrsOf(guest).has(index)) continue;
+  for (const index of passedThroughMsrs(guest)) {
     clear(index, false);
     clear(index, true);
   }
